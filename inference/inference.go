@@ -1,0 +1,153 @@
+// Package inference is the doorway to running models: what a caller may ask
+// (Client), and what an engine must do (Engine, Session).
+//
+// It knows pixels and models, never pictures in files and never URLs. The
+// implementations are host.Host (same process), sidecar.Client (over a
+// socket) and Off.
+package inference
+
+import (
+	"context"
+	"time"
+
+	"focal/core/fault"
+	"focal/core/pixel"
+	"focal/models"
+)
+
+// Subject is what a question is about: a source by its content, and a way to
+// see it that is used only when nobody knows the answer yet.
+type Subject struct {
+	// Content is the SHA-256 of the source bytes as they were fetched.
+	Content pixel.Digest
+	// Frame is the frame that the look shows; 0 is the first.
+	Frame int
+	// Look makes the pixels to be looked at, by the rules of
+	// pixel.LookVersion. Nil means that only a known answer is wanted: the
+	// answer is fault.NotFound where there is none.
+	Look func(ctx context.Context) (pixel.Buffer, error)
+}
+
+// FacesRequest asks for the faces of a subject.
+type FacesRequest struct {
+	Subject
+	Model     string   // empty: the default face model
+	Threshold *float64 // lowest score; nil: the manifest's
+	MaxFaces  int      // 0: all
+	Class     Class
+	Priority  int // 1 is the highest; 0 means the default
+}
+
+// ForegroundRequest asks for the foreground mask of a subject.
+type ForegroundRequest struct {
+	Subject
+	Model    string // empty: the default foreground model
+	Class    Class
+	Priority int
+}
+
+// Class is where a request comes from; each class has its share of the device.
+type Class uint8
+
+// The classes.
+const (
+	ClassServer Class = iota // the image server, weight 4
+	ClassDirect              // callers of the inference endpoint, weight 1
+)
+
+// How says where an answer came from.
+type How string
+
+// The ways.
+const (
+	Run       How = "run"       // the model ran for this request
+	Hit       How = "hit"       // the answer was known
+	Coalesced How = "coalesced" // another request's run answered this one too
+)
+
+// Facts are what is known about how an answer was made.
+type Facts struct {
+	Model    string
+	File     pixel.Digest // SHA-256 of the model file
+	Recipe   pixel.Digest // recipe digest
+	Provider string       // "cpu" or "cuda": what ran, not what was asked for
+	How      How
+	Look     pixel.Size    // the size of the look that the model saw
+	Queue    time.Duration // waited for the device; zero unless How is Run
+	Run      time.Duration // the batch ran; zero unless How is Run
+	Batch    int           // pictures in that batch; zero unless How is Run
+}
+
+// Faces is an answer: faces by falling score, in fractions of the source.
+type Faces struct {
+	Facts
+	Faces []pixel.Face
+}
+
+// Foreground is an answer: a mask at the model's output size.
+type Foreground struct {
+	Facts
+	Mask pixel.Mask
+}
+
+// Client answers questions about pictures. Errors are of the kinds of
+// core/fault: Busy (with RetryAfter) when the answer would be too late,
+// Unavailable when the part is down or starting, NotFound when Look is nil and
+// nothing is known, Invalid for an unknown model.
+type Client interface {
+	Faces(ctx context.Context, r FacesRequest) (Faces, error)
+	Foreground(ctx context.Context, r ForegroundRequest) (Foreground, error)
+	Status(ctx context.Context) Status
+}
+
+// State is the condition of the inference half.
+type State string
+
+// The states.
+const (
+	StateReady    State = "ready"
+	StateStarting State = "starting"
+	StateDown     State = "down"
+	StateOff      State = "off"
+)
+
+// Status is what /readyz says of the inference half.
+type Status struct {
+	State    State         `json:"state"`
+	Provider string        `json:"provider,omitempty"`
+	Reason   string        `json:"reason,omitempty"` // why it is down, or why auto chose the CPU
+	Models   []ModelStatus `json:"models"`
+	Missing  []string      `json:"missing"` // default models that are not in the repository
+}
+
+// ModelStatus is one model of the repository.
+type ModelStatus struct {
+	Name    string      `json:"name"`
+	Version string      `json:"version"`
+	Task    models.Task `json:"task"`
+	SHA256  string      `json:"sha256"`
+	State   string      `json:"state"`            // resident, loading, idle (not loaded), failed
+	Default bool        `json:"default"`          // used when no model is named
+	Error   string      `json:"error,omitempty"`  // why it failed
+	Memory  int64       `json:"memory,omitempty"` // booked bytes while resident
+}
+
+// Off is the Client of `--inference=off`: it refuses politely.
+type Off struct{}
+
+var _ Client = Off{}
+
+func (Off) refuse() error {
+	return fault.New(fault.Unavailable, "inference.Off", "inference is switched off (--inference=off)")
+}
+
+// Faces refuses.
+func (o Off) Faces(context.Context, FacesRequest) (Faces, error) { return Faces{}, o.refuse() }
+
+// Foreground refuses.
+func (o Off) Foreground(context.Context, ForegroundRequest) (Foreground, error) {
+	return Foreground{}, o.refuse()
+}
+
+// Status says that inference is off.
+func (Off) Status(context.Context) Status { return Status{State: StateOff} }
