@@ -22,6 +22,9 @@ type Subject struct {
 	Content pixel.Digest
 	// Frame is the frame that the look shows; 0 is the first.
 	Frame int
+	// Source is the size of the oriented source, zero where it is not known.
+	// It is stored with the answer, for callers who ask by content alone.
+	Source pixel.Size
 	// Look makes the pixels to be looked at, by the rules of
 	// pixel.LookVersion. Nil means that only a known answer is wanted: the
 	// answer is fault.NotFound where there is none.
@@ -72,7 +75,7 @@ type Facts struct {
 	Recipe   pixel.Digest // recipe digest
 	Provider string       // "cpu" or "cuda": what ran, not what was asked for
 	How      How
-	Look     pixel.Size    // the size of the look that the model saw
+	Source   pixel.Size    // the size of the oriented source; the look's where it is not known
 	Queue    time.Duration // waited for the device; zero unless How is Run
 	Run      time.Duration // the batch ran; zero unless How is Run
 	Batch    int           // pictures in that batch; zero unless How is Run
