@@ -1,0 +1,43 @@
+package vision
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"focal/core/pixel"
+)
+
+// IoU is the intersection of two boxes over their union, 0 where either is
+// empty. It does not matter whether the units of x and y are the same.
+func IoU(a, b pixel.Box) float64 {
+	w := math.Min(a.X+a.W, b.X+b.W) - math.Max(a.X, b.X)
+	h := math.Min(a.Y+a.H, b.Y+b.H) - math.Max(a.Y, b.Y)
+	if !(w > 0 && h > 0) {
+		return 0
+	}
+	both := w * h
+	return both / (a.W*a.H + b.W*b.H - both)
+}
+
+// NMS is greedy non-maximum suppression: the best box stays and drives out
+// every weaker one that overlaps it by more than iou, then the best of the
+// rest, until limit boxes stay. It returns indices by falling score, equal
+// scores in the order given. It takes limit × len(boxes) comparisons, so a
+// limit also bounds the time.
+//
+// It is Go in both builds: OpenCV's takes boxes in whole pixels only.
+func NMS(boxes []pixel.Box, scores []float64, iou float64, limit int) []int {
+	order := make([]int, len(boxes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
+	var kept []int
+	for len(order) > 0 && len(kept) < limit {
+		best := order[0]
+		kept = append(kept, best)
+		order = slices.DeleteFunc(order[1:], func(i int) bool { return IoU(boxes[best], boxes[i]) > iou })
+	}
+	return kept
+}
