@@ -1,0 +1,191 @@
+// Package source fetches originals: pictures in a directory or behind http(s),
+// whole and hashed, within the operator's limits.
+//
+// It is where requests of strangers become connections of ours, so every hop
+// is checked: the text of the address before it is used, the host against the
+// allow-list, and the IP at the moment of connecting. It must not know
+// pictures, options, nor the HTTP server in front of it.
+//
+// A Fetcher owns no goroutine but those of its idle connections, which Close
+// ends. The bytes of an Original belong to who fetched it until Release.
+package source
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"focal/core/fault"
+	"focal/core/pixel"
+)
+
+// Config says where originals may come from and how large they may be.
+type Config struct {
+	// Root is a directory that path sources are read from; Origin is a base
+	// URL that they are fetched from when Root is empty or does not have them.
+	// The operator names both, so both may be private.
+	Root   string // --root
+	Origin string // --origin
+	// AllowOrigins are the hosts that absolute URLs and redirects may name
+	// (see parsePattern). AllowPrivate lets them be private addresses.
+	AllowOrigins []string // --allow-origin
+	AllowPrivate bool     // --allow-private
+	// MaxBytes bounds one original, Memory all that are held at once.
+	MaxBytes int64 // --max-source-bytes
+	Memory   int64 // --source-memory
+	// Timeout bounds one Fetch, waiting for memory included.
+	Timeout      time.Duration // --timeout
+	MaxRedirects int
+	UserAgent    string
+}
+
+// DefaultConfig returns the defaults of the flags. It names no source.
+func DefaultConfig() Config {
+	return Config{
+		MaxBytes:     100_000_000,
+		Memory:       256 << 20,
+		Timeout:      30 * time.Second,
+		MaxRedirects: 5,
+		UserAgent:    "focal",
+	}
+}
+
+// Validate reports values that cannot work, by the name of their flag.
+func (c Config) Validate() error {
+	const op = "source.Config"
+	bad := func(flag, format string, args ...any) error {
+		return fault.New(fault.Invalid, op, "%s: %s", flag, fmt.Sprintf(format, args...))
+	}
+	if c.Root != "" {
+		if info, err := os.Stat(c.Root); err != nil {
+			return fault.New(fault.Invalid, op, "--root: %w", err)
+		} else if !info.IsDir() {
+			return bad("--root", "%s is not a directory", c.Root)
+		}
+	}
+	if _, err := parseOrigin(c.Origin); err != nil {
+		return bad("--origin", "%v", err)
+	}
+	if _, err := parseAllowList(c.AllowOrigins); err != nil {
+		return bad("--allow-origin", "%v", err)
+	}
+	switch {
+	case c.MaxBytes <= 0:
+		return bad("--max-source-bytes", "%d: want more than 0", c.MaxBytes)
+	case c.Memory <= 0:
+		return bad("--source-memory", "%d: want more than 0", c.Memory)
+	case c.Timeout <= 0:
+		return bad("--timeout", "%v: want more than 0", c.Timeout)
+	case c.MaxRedirects < 0:
+		return bad("redirects", "%d: want 0 or more", c.MaxRedirects)
+	}
+	return nil
+}
+
+// Original is a source as it was fetched.
+type Original struct {
+	// Bytes are valid until Release.
+	Bytes  []byte
+	Digest pixel.Digest // SHA-256 of Bytes
+	// What the origin said, empty or zero where it said nothing. A file has an
+	// ETag and a LastModified.
+	ContentType  string
+	ETag         string
+	LastModified time.Time
+	CacheControl string
+
+	memory   *memory
+	reserved atomic.Int64
+}
+
+// Release gives the memory of o back to the budget. Call it once nothing reads
+// Bytes any more, C included; further calls do nothing.
+func (o *Original) Release() {
+	if n := o.reserved.Swap(0); n > 0 {
+		o.Bytes = nil
+		o.memory.release(n)
+	}
+}
+
+// Fetcher fetches originals. It is safe for concurrent use.
+type Fetcher struct {
+	cfg    Config
+	origin *url.URL // nil without --origin
+	allow  allowList
+	memory *memory
+	// own connects to the operator's origin, wherever that is; guarded to
+	// everything else. They are two, so that a connection once made for the
+	// operator is never reused for a stranger.
+	own, guarded *http.Transport
+}
+
+// New makes a Fetcher.
+func New(cfg Config) (*Fetcher, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	origin, err := parseOrigin(cfg.Origin)
+	if err != nil {
+		return nil, err
+	}
+	allow, err := parseAllowList(cfg.AllowOrigins)
+	if err != nil {
+		return nil, err
+	}
+	own, guarded := newTransport(nil), newTransport(refuseNonPublic)
+	if cfg.AllowPrivate {
+		guarded = newTransport(nil)
+	}
+	return &Fetcher{
+		cfg: cfg, origin: origin, allow: allow, own: own, guarded: guarded,
+		memory: newMemory(cfg.Memory),
+	}, nil
+}
+
+// Close ends idle connections. Originals that are out stay valid.
+func (f *Fetcher) Close(context.Context) error {
+	f.own.CloseIdleConnections()
+	f.guarded.CloseIdleConnections()
+	return nil
+}
+
+// Reserved returns how many bytes of the source-memory budget are taken, and
+// the budget.
+func (f *Fetcher) Reserved() (taken, budget int64) { return f.memory.taken.Load(), f.memory.total }
+
+// Fetch gets the original that ref names: the SOURCE part of a transform URL
+// as it came over the wire, an absolute http(s) URL or a path, with its query.
+//
+//  1. An absolute URL is fetched if the allow-list has it.
+//  2. A path is looked for under Root,
+//  3. and, if it is not there, under Origin.
+//
+// Kinds: BadURL for an address that is malformed or climbs out, Loop for a
+// transform URL, Forbidden for a host or IP that is not allowed, NotFound,
+// Denied (any other 4xx), TooLarge, Upstream (unreachable, 5xx, cut short),
+// Timeout, Canceled. The texts name no host and no IP; Detail does.
+func (f *Fetcher) Fetch(ctx context.Context, ref string) (*Original, error) {
+	r, err := parseReference(ref)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
+	defer cancel()
+	if r.url != nil {
+		return f.fetchURL(ctx, r.url, false) // 1
+	}
+	if f.cfg.Root != "" {
+		o, err := f.fetchFile(ctx, r.path) // 2
+		if err == nil || f.origin == nil || !fault.Is(err, fault.NotFound) {
+			return o, err
+		}
+	}
+	if f.origin != nil {
+		return f.fetchURL(ctx, r.under(f.origin), true) // 3
+	}
+	return nil, fault.New(fault.NotFound, "source.Fetch", "no directory and no origin to take paths from (--root, --origin)")
+}
