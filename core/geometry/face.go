@@ -81,7 +81,7 @@ func FaceWindow(src pixel.Size, box pixel.Box, zoom float64, t Target) Window {
 		box, zoom = pixel.Box{W: 1, H: 1}, 0
 	}
 	w, h := FaceRegion(src, box, zoom) // 2
-	if t.crops() {                     // 3
+	if t.Crops() {                     // 3
 		tw, th := float64(t.Width), float64(t.Height)
 		if w*th < h*tw {
 			w = h * tw / th

@@ -71,8 +71,8 @@ type Target struct {
 // box says whether both sides were given.
 func (t Target) box() bool { return t.Width > 0 && t.Height > 0 }
 
-// crops says whether the target, and not only its fit, can cut anything away.
-func (t Target) crops() bool { return t.Fit.Crops() && t.box() }
+// Crops says whether the target, and not only its fit, can cut anything away.
+func (t Target) Crops() bool { return t.Fit.Crops() && t.box() }
 
 // Layout is how to make a picture: cut Window from the source, resize it to
 // Resize, and put it at (Left, Top) on a canvas of size Canvas. Unless the fit

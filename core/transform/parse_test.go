@@ -1,0 +1,321 @@
+package transform
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"focal/core/fault"
+	"focal/core/geometry"
+)
+
+func TestParse_ReadsEveryOption(t *testing.T) {
+	// The values and aliases of cloudflare-api.md §1.2.
+	for list, want := range map[string]Options{
+		"width=200":                 {Width: 200},
+		"w=200,h=100":               {Width: 200, Height: 100},
+		"height=100":                {Height: 100},
+		"dpr=2":                     {DPR: 2},
+		"dpr=1.5":                   {DPR: 1.5},
+		"dpr=1":                     {},
+		"fit=scale-down":            {},
+		"fit=contain":               {Fit: geometry.Contain},
+		"fit=cover":                 {Fit: geometry.Cover},
+		"fit=crop":                  {Fit: geometry.Crop},
+		"fit=aspect-crop":           {Fit: geometry.AspectCrop},
+		"fit=pad":                   {Fit: geometry.Pad},
+		"fit=squeeze":               {Fit: geometry.Squeeze},
+		"fit=scale-up":              {Fit: geometry.ScaleUp},
+		"gravity=auto":              {Gravity: Gravity{Kind: GravityAuto}},
+		"g=face":                    {Gravity: Gravity{Kind: GravityFace}},
+		"gravity=left":              {Gravity: Gravity{Kind: GravityLeft}},
+		"gravity=right":             {Gravity: Gravity{Kind: GravityRight}},
+		"gravity=top":               {Gravity: Gravity{Kind: GravityTop}},
+		"gravity=bottom":            {Gravity: Gravity{Kind: GravityBottom}},
+		"gravity=center":            {},
+		"gravity=0.33x0.5":          {Gravity: Gravity{GravityPoint, 0.33, 0.5}},
+		"gravity=0x1":               {Gravity: Gravity{GravityPoint, 0, 1}},
+		"gravity=face,zoom=0.5":     {Gravity: Gravity{Kind: GravityFace}, Zoom: 0.5},
+		"face-zoom=1,g=face":        {Gravity: Gravity{Kind: GravityFace}, Zoom: 1},
+		"segment=foreground":        {Foreground: true},
+		"background=white":          {Background: Colour{255, 255, 255, 255, true}},
+		"background=%23ff0000":      {Background: Colour{255, 0, 0, 255, true}},
+		"format=auto":               {Format: FormatAuto},
+		"f=avif":                    {Format: FormatAVIF},
+		"f=webp":                    {Format: FormatWebP},
+		"format=jpeg":               {Format: FormatJPEG},
+		"format=jpg":                {Format: FormatJPEG},
+		"format=baseline-jpeg":      {Format: FormatBaselineJPEG},
+		"format=png":                {Format: FormatPNG},
+		"format=png-force":          {Format: FormatPNG},
+		"format=json":               {Format: FormatJSON},
+		"quality=85":                {Quality: 85},
+		"q=1":                       {Quality: 1},
+		"q=100":                     {Quality: 100},
+		"quality=high":              {Quality: 90},
+		"quality=medium-high":       {Quality: 70},
+		"quality=medium-low":        {Quality: 50},
+		"q=low":                     {Quality: 35},
+		"rotate=0":                  {},
+		"rotate=90":                 {Rotate: 90},
+		"rotate=180":                {Rotate: 180},
+		"rotate=270":                {Rotate: 270},
+		"rotate=360":                {},
+		"flip=h":                    {Flip: FlipHorizontal},
+		"flip=v":                    {Flip: FlipVertical},
+		"flip=hv":                   {Flip: FlipBoth},
+		"blur=20":                   {Blur: 20},
+		"blur=0.5":                  {Blur: 0.5},
+		"blur=0":                    {},
+		"anim=true":                 {},
+		"anim=false":                {FirstFrame: true},
+		"onerror=redirect":          {RedirectOnError: true},
+		"metadata=copyright":        {},
+		"metadata=keep":             {Metadata: MetadataKeep},
+		"metadata=none":             {Metadata: MetadataNone},
+		"background=rgba(1,2,3,1)":  {Background: Colour{1, 2, 3, 255, true}},
+		"background=rgb(1%2C2%2C3)": {Background: Colour{1, 2, 3, 255, true}},
+	} {
+		got, warnings, err := Parse(list)
+		if err != nil || got != want || len(warnings) != 0 {
+			t.Errorf("Parse(%q) = %+v, %q, %v; want %+v", list, got, warnings, err, want)
+		}
+	}
+}
+
+func TestParse_ReadsWhatRealClientsSend(t *testing.T) {
+	// Recorded from the clients of cloudflare-api.md §8, and the blog's own
+	// example of §3.3.
+	for list, want := range map[string]Options{
+		"width=200,background=%23ff0000,gravity=0.5x0.2,f=auto,fit=cover": {
+			Width: 200, Background: Colour{255, 0, 0, 255, true},
+			Gravity: Gravity{GravityPoint, 0.5, 0.2}, Format: FormatAuto, Fit: geometry.Cover,
+		},
+		"w=80,h=80,q=70,f=webp,dpr=2,fit=crop": {
+			Width: 80, Height: 80, Quality: 70, Format: FormatWebP, DPR: 2, Fit: geometry.Crop,
+		},
+		"width=300,height=200,fit=crop,quality=80,format=auto,onerror=redirect,metadata=none": {
+			Width: 300, Height: 200, Fit: geometry.Crop, Quality: 80, Format: FormatAuto, RedirectOnError: true, Metadata: MetadataNone,
+		},
+		"gravity=face,zoom=0.5,segment=foreground,background=white": {
+			Gravity: Gravity{Kind: GravityFace}, Zoom: 0.5, Foreground: true, Background: Colour{255, 255, 255, 255, true},
+		},
+	} {
+		got, warnings, err := Parse(list)
+		if err != nil || got != want || len(warnings) != 0 {
+			t.Errorf("Parse(%q) = %+v, %q, %v; want %+v", list, got, warnings, err, want)
+		}
+	}
+}
+
+func TestParse_IgnoresWithAWarning(t *testing.T) {
+	for _, c := range []struct {
+		list string
+		want Options
+		word string // in the only warning
+	}{
+		{"width=abc", Options{}, "width"}, // §1.1: 200 at the original size
+		{"width=auto", Options{}, "width"},
+		{"width=12.5", Options{}, "width"},
+		{"width=", Options{}, "width"},
+		{"height=%32%30,width=1e3", Options{Height: 20}, "width"},
+		{"trim=1;2;3;4,width=5", Options{Width: 5}, "trim"},
+		{"brightness=2", Options{}, "brightness"},
+		{"width=5,width", Options{Width: 5}, "key=value"},
+		{"width=5,=7", Options{Width: 5}, "key=value"},
+		{"width=5, height=6", Options{Width: 5}, "height"},
+		{"width=5,%20height=6", Options{Width: 5}, "height"},
+		{"Width=5", Options{}, "Width"},
+		{"fit=outside", Options{}, "fit"},
+		{"gravity=entropy", Options{}, "gravity"},
+		{"gravity=1.5x0.5", Options{}, "gravity"},
+		{"gravity=0.5", Options{}, "gravity"},
+		{"gravity=x", Options{}, "gravity"},
+		{"gravity=NaNxInf", Options{}, "gravity"},
+		{"dpr=0", Options{}, "dpr"},
+		{"dpr=-1", Options{}, "dpr"},
+		{"dpr=3", Options{DPR: 2}, "at most 2"},
+		{"g=face,zoom=1.5", Options{Gravity: Gravity{Kind: GravityFace}, Zoom: 1}, "at most 1"},
+		{"g=face,zoom=-0.5", Options{Gravity: Gravity{Kind: GravityFace}}, "at least 0"},
+		{"zoom=0.5", Options{}, "gravity=face"},
+		{"quality=0", Options{}, "quality"},
+		{"quality=101", Options{}, "quality"},
+		{"quality=80.5", Options{}, "quality"},
+		{"quality=max", Options{}, "quality"},
+		{"rotate=45", Options{}, "rotate"},
+		{"rotate=-90", Options{}, "rotate"},
+		{"flip=vh", Options{}, "flip"},
+		{"blur=300", Options{Blur: 250}, "at most 250"},
+		{"blur=-1", Options{}, "blur"},
+		{"blur=Inf", Options{}, "blur"},
+		{"format=svg", Options{}, "format"},
+		{"segment=background", Options{}, "segment"},
+		{"anim=1", Options{}, "anim"},
+		{"onerror=ignore", Options{}, "onerror"},
+		{"metadata=all", Options{}, "metadata"},
+		{"background=ff0000", Options{}, "background"},
+		{"background=%zz", Options{}, "background"},
+		{"blur=1,background=rgb(1", Options{Blur: 1}, "background"},
+		{"width=%2532", Options{}, "width"}, // decoded once: %32, not 2
+		{"width=5,w=7", Options{Width: 5}, "more than once"},
+		{"w=7,width=5", Options{Width: 5}, "more than once"},
+		{"w=7,w=5", Options{Width: 5}, "more than once"},
+		{"width=7,width=5", Options{Width: 5}, "more than once"},
+	} {
+		got, warnings, err := Parse(c.list)
+		if err != nil || got != c.want {
+			t.Errorf("Parse(%q) = %+v, %v; want %+v", c.list, got, err, c.want)
+		}
+		if len(warnings) != 1 || !strings.Contains(warnings[0], c.word) {
+			t.Errorf("Parse(%q) warns %q, want one that says %q", c.list, warnings, c.word)
+		}
+	}
+}
+
+func TestParse_ForgivesEmptyItems(t *testing.T) {
+	got, warnings, err := Parse(",width=5,,")
+	if err != nil || got != (Options{Width: 5}) || len(warnings) != 0 {
+		t.Errorf("got %+v, %q, %v", got, warnings, err)
+	}
+}
+
+func TestParse_RefusesAMissingList(t *testing.T) {
+	for _, list := range []string{"", ",", "photos", "photos,2024", "=", "=5"} {
+		if _, _, err := Parse(list); !fault.Is(err, fault.Invalid) {
+			t.Errorf("Parse(%q): %v, want kind invalid", list, err)
+		}
+	}
+}
+
+func TestParse_RefusesImpossibleSizes(t *testing.T) {
+	for _, list := range []string{
+		"width=0", "height=-5", "w=1048577", "h=99999999999999999999", "width=" + strings.Repeat("9", 10000),
+		"width=600000,dpr=2",
+	} {
+		_, _, err := Parse(list)
+		if !fault.Is(err, fault.TooLarge) {
+			t.Errorf("Parse(%.40q): %v, want kind too_large", list, err)
+		}
+		if err != nil && len(err.Error()) > maxWarningBytes {
+			t.Errorf("Parse(%.40q) answers with %d bytes", list, len(err.Error()))
+		}
+	}
+}
+
+func TestParse_TheWinnerAloneIsJudged(t *testing.T) {
+	// The long name wins, so the alias's impossible size is never looked at.
+	got, _, err := Parse("w=0,width=5")
+	if err != nil || got.Width != 5 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestParse_WarningsAreSafeAndFew(t *testing.T) {
+	var items []string
+	for i := range 100 {
+		items = append(items, fmt.Sprintf("bad%d=\"\r\n\\\x00é%s", i, strings.Repeat("x", 500)))
+	}
+	_, warnings, err := Parse(strings.Join(items, ",") + ",width=\"%0d%0aX:y" + strings.Repeat("\xff", 300))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(warnings) != maxWarnings {
+		t.Errorf("%d warnings, want %d", len(warnings), maxWarnings)
+	}
+	checkWarnings(t, warnings)
+}
+
+func checkWarnings(t *testing.T, warnings []string) {
+	t.Helper()
+	if len(warnings) > maxWarnings {
+		t.Errorf("%d warnings", len(warnings))
+	}
+	for _, w := range warnings {
+		if len(w) > maxWarningBytes || w == "" {
+			t.Errorf("a warning of %d bytes", len(w))
+		}
+		for _, c := range []byte(w) {
+			if c < ' ' || c > '~' || c == '"' || c == '\\' {
+				t.Errorf("warning %q holds %q", w, c)
+			}
+		}
+	}
+}
+
+func TestCanonical_IsOneSpelling(t *testing.T) {
+	for list, want := range map[string]string{
+		"h=100,w=200": "width=200,height=100",
+		"f=jpg,q=high,fit=scale-down,gravity=center": "format=jpeg,quality=90",
+		"fit=scale-down": "fit=scale-down",
+		"width=abc":      "fit=scale-down",
+		"background=rgba(255,0,0,0.5),segment=foreground": "segment=foreground,background=%23ff000080",
+		"background=transparent":                          "background=%2300000000",
+		"gravity=.5x1.0,dpr=2.0,blur=007":                 "dpr=2,gravity=0.5x1,blur=7",
+		"metadata=none,onerror=redirect,anim=false,flip=hv,rotate=90,face-zoom=0.50,g=face": "" +
+			"gravity=face,zoom=0.5,rotate=90,flip=hv,anim=false,onerror=redirect,metadata=none",
+	} {
+		o, _, err := Parse(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.Canonical(); got != want {
+			t.Errorf("Parse(%q).Canonical() = %q, want %q", list, got, want)
+		}
+	}
+}
+
+func TestTable_NamesAreDistinct(t *testing.T) {
+	seen := map[string]bool{}
+	for _, opt := range table {
+		for _, n := range []string{opt.name, opt.alias} {
+			if n != "" && seen[n] {
+				t.Errorf("%s stands twice", n)
+			}
+			seen[n] = true
+		}
+		if w := opt.write(Options{}); w != "" {
+			t.Errorf("%s: the default is written as %q", opt.name, w)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, list := range []string{
+		"width=200,height=100,fit=cover,gravity=face,zoom=0.5,dpr=1.5",
+		"w=1,h=2,f=auto,q=low,g=0.33x0.5,segment=foreground",
+		"background=rgba(250,40,145,0.5),blur=0.25,rotate=90,flip=hv",
+		"background=hsl(120deg%20100%25%2050%25%20/%2050%25),anim=false,onerror=redirect,metadata=none",
+		"background=%23abc8,format=json,trim=1;2;3;4", "width=0", "", ",,=", "a(b=c,d)=(", "g=1x-0,dpr=0.0000000001",
+	} {
+		f.Add(list)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		o, warnings, err := Parse(list)
+		if err != nil {
+			if k := fault.KindOf(err); k != fault.Invalid && k != fault.TooLarge {
+				t.Fatalf("Parse(%q): kind %v", list, k)
+			}
+			if o != (Options{}) || warnings != nil {
+				t.Fatalf("Parse(%q) gives something with its error", list)
+			}
+			return
+		}
+		checkWarnings(t, warnings)
+		canonical := o.Canonical()
+		again, warnings, err := Parse(canonical)
+		if err != nil || len(warnings) != 0 || again != o {
+			t.Fatalf("Parse(%q) = %+v; its canonical form %q gives %+v, %q, %v", list, o, canonical, again, warnings, err)
+		}
+		if c := again.Canonical(); c != canonical {
+			t.Fatalf("%q is not stable: %q", canonical, c)
+		}
+		if options, source, err := Split(canonical + "/a.jpg"); err != nil || options != canonical || source != "a.jpg" {
+			t.Fatalf("%q does not survive a URL: %q, %q, %v", canonical, options, source, err)
+		}
+		for i := range canonical {
+			if c := canonical[i]; c <= ' ' || c > '~' || c == '#' || c == '?' {
+				t.Fatalf("%q holds %q", canonical, c)
+			}
+		}
+	})
+}
