@@ -1,0 +1,171 @@
+package sched
+
+import (
+	"time"
+
+	"focal/core/fault"
+	"focal/inference"
+)
+
+// admit decides whether a request may wait, and if not, why:
+//
+//  1. The service is closing.
+//  2. Nobody knows the model, or the class.
+//  3. The model failed to load and is left alone for a while.
+//  4. The model can never run within the budget.
+//  5. Its class has the full number waiting for this model.
+//  6. Its answer is predicted to be late.
+func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
+	const op = "sched.Arrive"
+	if s.closing { // 1
+		return RefusedClosing, closingError()
+	}
+	m := s.byID[r.Model]
+	if m == nil || int(r.Class) >= classes { // 2
+		return RefusedUnknown, fault.New(fault.Invalid, op, "model %q of class %d is not known", r.Model, r.Class)
+	}
+	if now.Before(m.retryAt) { // 3
+		return RefusedLoad, m.failed(now)
+	}
+	if err := s.never(m, r.Canvas); err != nil { // 4
+		return RefusedTooLarge, err
+	}
+	wait, known := s.predict(now, m, r.Canvas, r.Class)
+	if m.waiting(int(r.Class)) >= s.cfg.QueueLimit { // 5
+		return RefusedFull, fault.New(fault.Busy, op, "%d requests wait for model %s (--inference-queue)", s.cfg.QueueLimit, m.Name).After(retryAfter(wait))
+	}
+	if over := lateBy(now, r.Deadline, wait, known); over > 0 { // 6
+		return RefusedLate, late(m, over)
+	}
+	return "", nil
+}
+
+// lateBy is by how much an answer after wait would miss the deadline.
+func lateBy(now, deadline time.Time, wait time.Duration, known bool) time.Duration {
+	if deadline.IsZero() {
+		return 0
+	}
+	if !known {
+		wait = 0
+	}
+	if over := wait - deadline.Sub(now); over > 0 {
+		return over
+	}
+	if !now.Before(deadline) {
+		return 1
+	}
+	return 0
+}
+
+// WouldBeLate reports whether a request that came now would be refused or miss
+// its deadline, and when to come back. An empty canvas stands for the slowest
+// that has run lately. It changes nothing and promises nothing.
+func (s *Scheduler) WouldBeLate(now time.Time, id ModelID, c Canvas, class inference.Class, deadline time.Time) (time.Duration, bool) {
+	m := s.byID[id]
+	if m == nil {
+		return 0, false
+	}
+	if c == "" {
+		c = m.slowest(now)
+	}
+	_, err := s.admit(now, Request{Model: id, Canvas: c, Class: class, Deadline: deadline})
+	return fault.RetryAfter(err), fault.Is(err, fault.Busy) || fault.Is(err, fault.Unavailable)
+}
+
+func (m *model) slowest(now time.Time) Canvas {
+	var slowest Canvas
+	var most time.Duration
+	for c, p := range m.profiles {
+		if d, known := p.runTime(1); known && p.fresh(now) && (d > most || d == most && c < slowest) {
+			slowest, most = c, d
+		}
+	}
+	return slowest
+}
+
+// predict estimates how long a request of the given class that arrived now
+// would wait for its answer: the load that is under way, the device time that
+// goes before it divided by the slots, and the batches of its own queue up to
+// the one that it is in. False means that nobody can say: its run time is
+// unknown or stale, or the request would be the one to start a load, which it
+// must not be refused for, else nobody would ever start it.
+//
+// Before it goes everything that runs and its own class; of another class only
+// what that one's weight buys in the meantime.
+func (s *Scheduler) predict(now time.Time, m *model, c Canvas, class inference.Class) (time.Duration, bool) {
+	var mine, others time.Duration
+	for _, o := range s.models {
+		for _, q := range o.order {
+			item := o.itemTime(q.canvas)
+			for i, w := range q.waiting {
+				switch {
+				case i != int(class):
+					others += item * time.Duration(len(w))
+				case o != m || q.canvas != c:
+					mine += item * time.Duration(len(w))
+				}
+			}
+		}
+	}
+	own := m.queueTime(c, int(class))
+	share, rest := s.cfg.Weights[class], 0
+	for i, w := range s.cfg.Weights {
+		if i != int(class) {
+			rest += w
+		}
+	}
+	others = min(others, (mine+own)*time.Duration(rest)/time.Duration(share))
+	wait := (s.busy(now)+mine+others)/time.Duration(s.cfg.Slots) + own
+
+	p := m.profiles[c]
+	if p == nil || !p.fresh(now) || m.state == absent && len(m.queues) == 0 {
+		return wait, false
+	}
+	switch m.state {
+	case loading:
+		wait += max(0, m.expectedLoad()-now.Sub(m.since))
+	case absent, unloading:
+		wait += m.expectedLoad()
+	}
+	return wait, true
+}
+
+// busy is the device time that the runs under way still need.
+func (s *Scheduler) busy(now time.Time) time.Duration {
+	var sum time.Duration
+	for _, u := range s.runs {
+		if p := u.model.profiles[u.canvas]; p != nil {
+			whole, _ := p.runTime(len(u.requests))
+			sum += max(0, whole-now.Sub(u.started))
+		}
+	}
+	return sum
+}
+
+// queueTime is the device time of the batches up to the one that a newcomer of
+// the given class would be in.
+func (m *model) queueTime(c Canvas, class int) time.Duration {
+	p := m.profiles[c]
+	if p == nil {
+		return 0
+	}
+	before := 0
+	if q := m.queues[c]; q != nil {
+		before = len(q.waiting[class])
+	}
+	most := p.pays(p.limit(m.MaxBatch))
+	full, _ := p.runTime(most)
+	last, _ := p.runTime(before%most + 1)
+	return full*time.Duration(before/most) + last
+}
+
+// itemTime is the device time of one item in the largest batch that is made.
+func (m *model) itemTime(c Canvas) time.Duration {
+	p := m.profiles[c]
+	if p == nil {
+		return 0
+	}
+	n := p.pays(p.limit(m.MaxBatch))
+	d, _ := p.runTime(n)
+	return d / time.Duration(n)
+}

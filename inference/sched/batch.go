@@ -1,0 +1,197 @@
+package sched
+
+import (
+	"time"
+
+	"focal/core/fault"
+)
+
+// batch fixes what runs next from q, now that a slot is free. Nothing waits
+// for company unless the model says so: the batch forms while the device is
+// busy.
+//
+//  1. The first in line was in a batch that failed: it runs alone.
+//  2. Else take from the line up to the model's largest batch, or the largest
+//     that memory has let through.
+//  3. No more than pays: the smallest that is about as fast an item.
+//  4. While it would miss the earliest deadline in it: one fewer.
+//  5. If even the first alone would be late: refuse it and look again.
+//  6. While there is no memory for it: one fewer; not even for one: ask for
+//     room, and wait.
+//  7. Not full, and nobody has waited MaxDelay or has to hurry: wait.
+func (s *Scheduler) batch(now time.Time, q *queue) []*request {
+	m := q.model
+	p := m.profile(q.canvas)
+	for q.len() > 0 {
+		most := p.limit(m.MaxBatch)
+		line := s.line(q, most) // 1, 2
+		full := line[0].alone || len(line) >= p.pays(most)
+		n := p.pays(len(line))                                   // 3
+		for n > 0 && p.fresh(now) && tooLate(now, line[:n], p) { // 4
+			n, full = n-1, true
+		}
+		if n == 0 { // 5
+			after, _ := s.predict(now, m, q.canvas, line[0].Class)
+			s.refuse(line[0], RefusedLate, late(m, after))
+			continue
+		}
+		for n > 0 && !s.fits(m, m.runBytes(q.canvas, n)) { // 6
+			n, full = n-1, true
+		}
+		if n == 0 {
+			s.room(now, q, m.runBytes(q.canvas, 1))
+			return nil
+		}
+		if due := delayEnd(line, m.MaxDelay, p); !full && now.Before(due) { // 7
+			s.wakeAt(due)
+			return nil
+		}
+		return line[:n]
+	}
+	return nil
+}
+
+// line returns the first n who wait in q, in the order in which their classes
+// are owed. One who must run alone is a line of his own.
+func (s *Scheduler) line(q *queue, n int) []*request {
+	shares, cost := s.shares, s.itemCost(q)
+	var next [classes]int
+	var line []*request
+	for len(line) < n {
+		best := -1
+		for c, w := range q.waiting {
+			if next[c] < len(w) && (best < 0 || shares.clock[c] < shares.clock[best]) {
+				best = c
+			}
+		}
+		if best < 0 {
+			break
+		}
+		r := q.waiting[best][next[best]]
+		if r.alone && len(line) > 0 {
+			break
+		}
+		line = append(line, r)
+		if r.alone {
+			break
+		}
+		next[best]++
+		shares.charge(best, cost)
+	}
+	return line
+}
+
+// unknownCost is what an item is charged whose run time nobody knows yet.
+const unknownCost = 10 * time.Millisecond
+
+// itemCost is the device time in seconds that an item of q is charged.
+func (s *Scheduler) itemCost(q *queue) float64 {
+	p := q.model.profiles[q.canvas]
+	if p == nil {
+		return unknownCost.Seconds()
+	}
+	d, known := p.runTime(1)
+	if !known {
+		d = unknownCost
+	}
+	return max(d, time.Microsecond).Seconds() // nothing is free, or shares would not count
+}
+
+func tooLate(now time.Time, batch []*request, p *profile) bool {
+	took, known := p.runTime(len(batch))
+	if !known {
+		return false
+	}
+	end := now.Add(took)
+	for _, r := range batch {
+		if !r.Deadline.IsZero() && end.After(r.Deadline) {
+			return true
+		}
+	}
+	return false
+}
+
+// delayEnd is when a batch that is not full has waited long enough.
+func delayEnd(line []*request, delay time.Duration, p *profile) time.Time {
+	end := line[0].arrived.Add(delay)
+	took, _ := p.runTime(len(line) + 1)
+	for _, r := range line {
+		if t := r.arrived.Add(delay); t.Before(end) {
+			end = t
+		}
+		if t := r.Deadline.Add(-took); !r.Deadline.IsZero() && t.Before(end) {
+			end = t
+		}
+	}
+	return end
+}
+
+// run takes batch out of the line and puts it on the device.
+func (s *Scheduler) run(now time.Time, q *queue, batch []*request) {
+	m, cost := q.model, s.itemCost(q)
+	s.lastRun++
+	u := &run{id: s.lastRun, model: m, canvas: q.canvas, requests: batch, started: now, booked: m.runBytes(q.canvas, len(batch))}
+	ids := make([]RequestID, len(batch))
+	for i, r := range batch {
+		s.dequeue(r)
+		s.shares.charge(int(r.Class), cost)
+		r.running = true
+		ids[i] = r.ID
+	}
+	s.books.take(u.booked)
+	s.runs[u.id] = u
+	m.running++
+	m.lastUsed = now
+	s.claim = s.claim.without(m)
+	s.do.Run(u.id, m.ID, q.canvas, ids)
+}
+
+// Done is how a run went.
+type Done struct {
+	Memory int64 // measured bytes that the run took; 0 where nothing was measured
+	Err    error
+}
+
+// OnDone hears how a run went. After a success the requests are the owner's to
+// answer; after a failure they are dealt with here:
+//
+//  1. Memory ran out and the batch was larger than one: no blame. All go back
+//     into the line, and batches of this canvas are at most half as large
+//     until the model is loaded again.
+//  2. A batch larger than one: each goes back to run alone, so that only the
+//     guilty fail. Those whose callers have left are not tried again.
+//  3. One alone: it is guilty, and hears why.
+func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
+	u := s.runs[id]
+	if u == nil {
+		return
+	}
+	m, p, n := u.model, u.model.profile(u.canvas), len(u.requests)
+	delete(s.runs, id)
+	s.books.give(u.booked)
+	m.running--
+	m.lastUsed = now
+	if d.Memory > 0 {
+		p.itemBytes = max(p.itemBytes, (d.Memory+int64(n)-1)/int64(n))
+	}
+	if d.Err == nil {
+		p.observe(now, n, now.Sub(u.started))
+	}
+	starved := fault.Is(d.Err, fault.Busy)
+	if starved && n > 1 {
+		p.cap = n / 2
+	}
+	for _, r := range u.requests {
+		switch {
+		case d.Err == nil:
+			delete(s.requests, r.ID)
+		case n > 1 && !r.abandoned && !s.closing: // 1, 2
+			r.running, r.alone = false, !starved
+			s.enqueue(r)
+		default: // 3
+			delete(s.requests, r.ID)
+			s.do.Refuse(r.ID, RefusedRun, d.Err)
+		}
+	}
+	s.settle(now)
+}

@@ -1,0 +1,193 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"focal/core/fault"
+)
+
+// books are the memory that is given out. Two things are booked: a model while
+// it is loaded (and its warm-up while it loads), and a run while it runs. All
+// of it together never exceeds the budget.
+type books struct {
+	budget int64
+	booked int64
+	drift  int64 // bytes that the device holds beyond what is booked
+}
+
+func (b *books) reserved() int64 { return b.booked }
+func (b *books) free() int64     { return b.budget - b.booked }
+func (b *books) take(n int64)    { b.booked += n }
+func (b *books) give(n int64)    { b.booked -= n }
+
+// claim is the right of one model to the next memory that comes free. While it
+// stands nobody else takes what it counts on, so that large wishes are not
+// starved by small ones. There is at most one: two could wait for each other.
+type claim struct {
+	model   *model
+	need    int64
+	victims []*model // start nothing new and leave when they have stopped running
+}
+
+// takes reports whether m has to leave for c.
+func (c *claim) takes(m *model) bool { return c != nil && slices.Contains(c.victims, m) }
+
+// without returns c, or nothing if it was m's: m has what it wanted.
+func (c *claim) without(m *model) *claim {
+	if c != nil && c.model == m {
+		return nil
+	}
+	return c
+}
+
+// limit is what may be booked when m wants need: the budget less the drift, but
+// never less than m has alone, since drift must not keep it out for ever.
+func (s *Scheduler) limit(m *model, need int64) int64 {
+	return min(s.books.budget, max(s.books.budget-s.books.drift, s.fixed(m)+need))
+}
+
+// fixed is the room that m can never make: that of the pinned, and its own.
+func (s *Scheduler) fixed(m *model) int64 {
+	sum := int64(0)
+	for _, o := range s.models {
+		if o == m || o.Pinned {
+			sum += o.booked
+		}
+	}
+	return sum
+}
+
+// never reports, by name, a model that can never run on canvas c.
+func (s *Scheduler) never(m *model, c Canvas) error {
+	warm := m.warmBytes()
+	if m.state == resident {
+		warm = 0
+	}
+	need := m.restBytes() + max(warm, m.runBytes(c, 1))
+	for _, o := range s.models {
+		if o != m && o.Pinned {
+			need += o.booked
+		}
+	}
+	if need <= s.books.budget {
+		return nil
+	}
+	return fault.New(fault.TooLarge, "sched.Room", "model %s cannot run: together with pinned models it needs %s and --memory-budget is %s",
+		m.Name, human(need), human(s.books.budget))
+}
+
+// fits reports whether need can be booked for m now without touching what
+// another's claim counts on.
+func (s *Scheduler) fits(m *model, need int64) bool {
+	if s.books.booked+need > s.limit(m, need) {
+		return false
+	}
+	if s.claim == nil || s.claim.model == m {
+		return true
+	}
+	return s.books.booked-s.leaving()+s.claim.need+need <= s.books.budget
+}
+
+// leaving is the memory on its way back: of models that unload, and of the
+// claim's victims with their runs.
+func (s *Scheduler) leaving() int64 {
+	sum := int64(0)
+	for _, m := range s.models {
+		if m.state == unloading || s.claim.takes(m) {
+			sum += m.booked
+		}
+	}
+	for _, u := range s.runs {
+		if s.claim.takes(u.model) {
+			sum += u.booked
+		}
+	}
+	return sum
+}
+
+// ending is leaving, and the memory of every run and warm-up under way.
+func (s *Scheduler) ending() int64 {
+	sum := int64(0)
+	for _, m := range s.models {
+		switch {
+		case m.state == unloading || s.claim.takes(m):
+			sum += m.booked
+		case m.state == loading:
+			sum += m.booked - m.restBytes()
+		}
+	}
+	for _, u := range s.runs {
+		sum += u.booked
+	}
+	return sum
+}
+
+// room reports whether need can be booked for q's model now, and if not, does
+// what leads there:
+//
+//  1. It fits: yes.
+//  2. Another has the claim: wait for his turn to end.
+//  3. It never fits: everybody in q hears so.
+//  4. What is leaving or running will make room when it ends: claim it, wait.
+//  5. Idle models make room: the ones least worth keeping leave. (victims)
+//  6. The first in q has lost patience: busy models are drained for it too.
+//  7. Wait, at most until 5 or 6 may have changed.
+func (s *Scheduler) room(now time.Time, q *queue, need int64) bool {
+	m := q.model
+	if s.fits(m, need) { // 1
+		return true
+	}
+	if s.claim != nil && s.claim.model != m { // 2
+		return false
+	}
+	if err := s.never(m, q.canvas); err != nil { // 3
+		s.refuseQueue(q, RefusedTooLarge, err)
+		return false
+	}
+	short := s.books.booked - s.ending() + need - s.limit(m, need)
+	if short <= 0 { // 4
+		s.claimFor(now, m, need, nil)
+		return false
+	}
+	impatient := q.impatient()
+	victims := s.victims(now, m, short, false) // 5
+	if victims == nil && !now.Before(impatient) {
+		victims = s.victims(now, m, short, true) // 6
+	}
+	if victims == nil { // 7
+		if now.Before(impatient) {
+			s.wakeAt(impatient)
+		}
+		return false
+	}
+	s.claimFor(now, m, need, victims)
+	return false
+}
+
+// claimFor gives m the claim, adds victims to it and sends off those that can go.
+func (s *Scheduler) claimFor(now time.Time, m *model, need int64, victims []*model) {
+	if s.claim == nil {
+		s.claim = &claim{model: m}
+	}
+	s.claim.need = need
+	s.claim.victims = append(s.claim.victims, victims...)
+	s.tendClaim(now)
+}
+
+// tendClaim drops a claim whose model nobody waits for, which reprieves its
+// victims, and sends off the victims that have stopped running.
+func (s *Scheduler) tendClaim(now time.Time) {
+	if s.claim == nil {
+		return
+	}
+	if len(s.claim.model.queues) == 0 {
+		s.claim = nil
+		return
+	}
+	for _, v := range s.claim.victims {
+		if v.state == resident && v.running == 0 {
+			s.unload(now, v, EvictedMemory)
+		}
+	}
+}

@@ -1,0 +1,363 @@
+// Package sched decides: which model is loaded and which leaves, which batch
+// runs next, who waits and who is refused.
+//
+// It is a pure state machine. Time comes in with every event; what is to be
+// done goes out through Effects; nothing here blocks, reads a clock, starts a
+// goroutine or takes a lock, so that tests and the simulator drive it by hand.
+// It knows no tensors, no pixels, no engine and no session: inference/host
+// holds those. All methods belong to one goroutine, its owner's.
+//
+// # How it decides
+//
+// Requests wait in one queue per model and canvas, ordered by arrival with a
+// head start for priority. Classes share the device by weighted fair queueing
+// (queue.go). When a device slot is free, the queue that is owed most gets it,
+// and only then its batch is fixed (batch.go). A model that is wanted and not
+// loaded, or a run that wants memory, needs room: room is booked before it is
+// used (books.go), and made by sending idle models away by cost, busy ones
+// only after a bounded wait (evict.go). What a run costs is learnt from the
+// runs (profile.go). A request that would be late is refused when it arrives
+// (admit.go).
+package sched
+
+import (
+	"fmt"
+	"time"
+
+	"focal/core/fault"
+	"focal/inference"
+)
+
+// ModelID names one version of one model: two versions are two models here.
+type ModelID string
+
+// RequestID is the owner's name for a request; it is never used twice.
+type RequestID uint64
+
+// RunID names a run. The Scheduler counts them from 1.
+type RunID uint64
+
+// Canvas is the shape of one item, in the owner's words: requests of one model
+// and one canvas can be stacked into a batch.
+type Canvas string
+
+// Request is one item that wants to run.
+type Request struct {
+	ID       RequestID
+	Model    ModelID
+	Canvas   Canvas
+	Class    inference.Class
+	Priority int       // 1 is the highest; 0 means DefaultPriority
+	Deadline time.Time // zero: none
+}
+
+// Spec is what is declared of a model. Declared numbers count until they have
+// been measured.
+type Spec struct {
+	ID        ModelID
+	Name      string        // for people: error texts
+	MaxBatch  int           // largest batch worth running; 0 means 1
+	MaxDelay  time.Duration // how long a batch that is not full waits for more while a slot is free
+	Instances int           // runs at the same time; 0 means as many as there are slots
+	Rest      int64         // bytes while loaded
+	Run       int64         // bytes for each item of a batch while it runs, at the largest canvas
+	LoadTime  time.Duration
+	Pinned    bool // never sent away
+}
+
+// Reason says why something happened; reasons are values of metric labels.
+type Reason string
+
+// Why a request was refused.
+const (
+	RefusedFull     Reason = "queue_full"
+	RefusedLate     Reason = "late"
+	RefusedTooLarge Reason = "too_large"
+	RefusedLoad     Reason = "load_failed"
+	RefusedRun      Reason = "run_failed"
+	RefusedClosing  Reason = "closing"
+	RefusedUnknown  Reason = "unknown_model"
+)
+
+// Why a model was unloaded.
+const (
+	EvictedMemory  Reason = "memory"      // another needed the room
+	EvictedUnused  Reason = "unused"      // nobody asked for it for KeepAlive
+	EvictedOver    Reason = "over_budget" // it was measured to be larger than its room
+	EvictedClosing Reason = "closing"
+)
+
+// Effects is everything that a Scheduler does to the world. The calls come
+// from within an event, after the books say so; they must return at once and
+// must not call the Scheduler back. What they start is reported as an event:
+// Load by OnLoaded, Unload by OnUnloaded, Run by OnDone.
+type Effects interface {
+	Load(m ModelID)
+	Unload(m ModelID, why Reason)
+	// Run runs a batch on the loaded model, which stays loaded until OnDone.
+	Run(r RunID, m ModelID, c Canvas, requests []RequestID)
+	// Refuse is the request's answer.
+	Refuse(r RequestID, why Reason, err error)
+}
+
+// Priorities run from 1, the highest, to LowestPriority.
+const (
+	DefaultPriority = 4
+	LowestPriority  = 8
+)
+
+const classes = int(inference.ClassDirect) + 1
+
+// Config bounds a Scheduler.
+type Config struct {
+	// Budget is the bytes that all models may hold together, at rest and
+	// running (--memory-budget).
+	Budget int64
+	// Slots is the number of runs at the same time on the device.
+	Slots int
+	// Loads is the number of models that may be loading at the same time.
+	Loads int
+	// QueueLimit bounds the requests that wait for one model, for each class
+	// (--inference-queue).
+	QueueLimit int
+	// Weights are the shares of the classes, by inference.Class.
+	Weights [classes]int
+	// PriorityStep is the head start that one level of priority buys. Because
+	// it is a head start, a low priority waits longer and never for ever.
+	PriorityStep time.Duration
+	// Turn bounds collation: while others wait for its room, a model that has
+	// work keeps its place for a Turn after it was loaded, and a request waits
+	// at most a Turn before a busy model is drained for it.
+	Turn time.Duration
+	// MinResidence is how long a loaded model stays when another wants its
+	// room, even idle; where its load time is known, at most twice that, so
+	// that swapping takes at most a third of the time.
+	MinResidence time.Duration
+	// KeepAlive is how long an unused model stays when nobody wants its room;
+	// 0 means for ever.
+	KeepAlive time.Duration
+	// RateHalfLife is how fast past requests stop counting for a model's worth.
+	RateHalfLife time.Duration
+	// Backoff is the wait after a first failed load; it doubles up to
+	// MaxBackoff.
+	Backoff, MaxBackoff time.Duration
+}
+
+// DefaultConfig returns the defaults: a budget of 1 GiB and two slots.
+func DefaultConfig() Config {
+	return Config{
+		Budget: 1 << 30, Slots: 2, Loads: 2, QueueLimit: 256,
+		Weights:      [classes]int{inference.ClassServer: 4, inference.ClassDirect: 1},
+		PriorityStep: 500 * time.Millisecond,
+		Turn:         time.Second, MinResidence: 2 * time.Second, RateHalfLife: time.Minute,
+		Backoff: time.Second, MaxBackoff: time.Minute,
+	}
+}
+
+// Validate reports a Config that nothing could work with.
+func (c Config) Validate() error {
+	switch {
+	case c.Budget <= 0:
+		return fmt.Errorf("memory budget of %d bytes (--memory-budget): want more than 0", c.Budget)
+	case c.Slots < 1 || c.Loads < 1 || c.QueueLimit < 1:
+		return fmt.Errorf("%d slots, %d loads, queue limit %d: want at least 1 of each", c.Slots, c.Loads, c.QueueLimit)
+	case c.PriorityStep < 0 || c.Turn < 0 || c.MinResidence < 0 || c.KeepAlive < 0:
+		return fmt.Errorf("a negative duration in the scheduler's configuration")
+	case c.RateHalfLife <= 0 || c.Backoff <= 0 || c.MaxBackoff < c.Backoff:
+		return fmt.Errorf("rate half-life %s, back-off %s up to %s: want positive and rising", c.RateHalfLife, c.Backoff, c.MaxBackoff)
+	}
+	for class, w := range c.Weights {
+		if w < 1 {
+			return fmt.Errorf("class %d has weight %d: want at least 1", class, w)
+		}
+	}
+	return nil
+}
+
+// Scheduler is the state machine.
+type Scheduler struct {
+	cfg Config
+	do  Effects
+
+	books    books
+	models   []*model // in the order of their first OnModel, so that decisions repeat
+	byID     map[ModelID]*model
+	requests map[RequestID]*request // waiting or running
+	runs     map[RunID]*run
+	lastRun  RunID
+	shares   shares
+	expiries expiries
+	claim    *claim
+	wake     time.Time
+	closing  bool
+}
+
+// New returns a Scheduler with no models.
+func New(cfg Config, do Effects) (*Scheduler, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fault.New(fault.Invalid, "sched.New", "%w", err)
+	}
+	return &Scheduler{
+		cfg: cfg, do: do,
+		books:    books{budget: cfg.Budget},
+		byID:     map[ModelID]*model{},
+		requests: map[RequestID]*request{},
+		runs:     map[RunID]*run{},
+		shares:   shares{weights: cfg.Weights},
+	}, nil
+}
+
+// OnModel makes a model known, or changes what is declared of it.
+func (s *Scheduler) OnModel(now time.Time, spec Spec) {
+	spec.MaxBatch = max(spec.MaxBatch, 1)
+	if spec.Instances <= 0 {
+		spec.Instances = s.cfg.Slots
+	}
+	if m := s.byID[spec.ID]; m != nil {
+		m.Spec = spec
+	} else {
+		m = &model{Spec: spec, rate: rate{halfLife: s.cfg.RateHalfLife}, queues: map[Canvas]*queue{}, profiles: map[Canvas]*profile{}}
+		s.byID[spec.ID] = m
+		s.models = append(s.models, m)
+	}
+	s.settle(now)
+}
+
+// OnArrive takes a request in, or refuses it. The decision tree is admit's.
+func (s *Scheduler) OnArrive(now time.Time, r Request) {
+	if why, err := s.admit(now, r); err != nil {
+		s.do.Refuse(r.ID, why, err)
+		return
+	}
+	m := s.byID[r.Model]
+	m.rate.add(now)
+	m.lastUsed = now
+	q := &request{
+		Request: r, queue: m.queue(r.Canvas), arrived: now,
+		rank:      rank(now, r.Priority, s.cfg.PriorityStep),
+		impatient: impatience(now, r.Deadline, s.cfg.Turn),
+	}
+	s.requests[r.ID] = q
+	s.enqueue(q)
+	s.settle(now)
+}
+
+// OnCancel withdraws a request whose caller has left. True means that it was
+// withdrawn and gets no answer; false that its run has started, or it has been
+// answered: a started run goes on to its end.
+func (s *Scheduler) OnCancel(now time.Time, id RequestID) bool {
+	r := s.requests[id]
+	if r == nil {
+		return false
+	}
+	if r.running {
+		r.abandoned = true
+		return false
+	}
+	s.forget(r)
+	s.settle(now)
+	return true
+}
+
+// OnTick lets time pass; it is due at NextWake.
+func (s *Scheduler) OnTick(now time.Time) { s.settle(now) }
+
+// OnReading hears how many bytes the device says are held by the models now.
+// It only corrects the books: what is held beyond them, because another
+// process took it or freed memory has not come back yet, is not given out.
+func (s *Scheduler) OnReading(now time.Time, used int64) {
+	s.books.drift = max(0, used-s.books.reserved())
+	s.settle(now)
+}
+
+// OnClose ends the service: what waits is refused, nothing new is taken, what
+// runs finishes, and every model is unloaded as it falls idle. Ended says when.
+func (s *Scheduler) OnClose(now time.Time) {
+	s.closing = true
+	for _, m := range s.models {
+		s.refuseAll(m, RefusedClosing, closingError())
+	}
+	s.settle(now)
+}
+
+// Ended reports that OnClose has run its course: nothing is loaded or running.
+func (s *Scheduler) Ended() bool {
+	if !s.closing || len(s.runs) > 0 {
+		return false
+	}
+	for _, m := range s.models {
+		if m.state != absent {
+			return false
+		}
+	}
+	return true
+}
+
+// NextWake returns when the next OnTick is due if nothing else happens before;
+// zero means that time alone changes nothing.
+func (s *Scheduler) NextWake() time.Time { return s.wake }
+
+// settle brings the world in line with what is known. Every event ends here,
+// and nothing is started or sent away anywhere else.
+//
+//  1. Requests whose deadline has passed are refused.
+//  2. A claim on memory that nobody needs any more is dropped; of one that
+//     stands, the victims that have stopped running leave.
+//  3. Models that nobody has used for KeepAlive leave; all idle ones if closing.
+//  4. The queue that is owed most starts what it can, until none can.
+func (s *Scheduler) settle(now time.Time) {
+	s.wake = time.Time{}
+	s.expire(now)      // 1
+	s.tendClaim(now)   // 2
+	s.evictUnused(now) // 3
+	for s.startNext(now) {
+	} // 4
+}
+
+// startNext starts the first thing that can start, in the order in which the
+// queues are owed, and reports whether there was one.
+func (s *Scheduler) startNext(now time.Time) bool {
+	for _, q := range s.owed() {
+		if q.len() > 0 && s.start(now, q) {
+			return true
+		}
+	}
+	return false
+}
+
+// start gets q going, if it can:
+//
+//  1. Its model is absent: load it, when a loading place is free and there is
+//     room for it at rest and for a first run, its warm-up.
+//  2. Its model is loading or leaving: wait for the event.
+//  3. Its model is to leave for another's claim, or no slot or instance is
+//     free: wait. The batch forms meanwhile.
+//  4. A batch can be fixed: run it. (batch)
+//  5. There is no memory for even one item: make room. (room)
+func (s *Scheduler) start(now time.Time, q *queue) bool {
+	m := q.model
+	switch {
+	case m.state == absent: // 1
+		if s.loading() >= s.cfg.Loads || !s.room(now, q, m.restBytes()+m.warmBytes()) {
+			return false
+		}
+		s.load(now, m)
+		return true
+	case m.state != resident: // 2
+		return false
+	case s.claim.takes(m) || len(s.runs) >= s.cfg.Slots || m.running >= m.Instances: // 3
+		return false
+	}
+	if batch := s.batch(now, q); len(batch) > 0 { // 4
+		s.run(now, q, batch)
+		return true
+	}
+	return false // 5: batch has asked for room where memory was what it lacked
+}
+
+// wakeAt asks for a tick at t, or earlier.
+func (s *Scheduler) wakeAt(t time.Time) {
+	if !t.IsZero() && (s.wake.IsZero() || t.Before(s.wake)) {
+		s.wake = t
+	}
+}
