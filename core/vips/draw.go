@@ -1,0 +1,207 @@
+package vips
+
+import (
+	"focal/core/fault"
+	"focal/core/pixel"
+
+	govips "github.com/davidbyttow/govips/v2/vips"
+)
+
+// Colour is an 8-bit sRGB colour with straight alpha, 255 opaque.
+type Colour struct{ R, G, B, A uint8 }
+
+// Crop cuts r out of the picture. r must lie inside it.
+func (i *Image) Crop(r pixel.Rect) error {
+	s := i.Size()
+	if r.X == 0 && r.Y == 0 && r.Width == s.Width && r.Height == s.Height {
+		return nil
+	}
+	if err := i.ref.ExtractArea(r.X, r.Y, r.Width, r.Height); err != nil {
+		return wrap(fault.Internal, "vips.Crop", err)
+	}
+	return nil
+}
+
+// Resize scales the picture to exactly size: Lanczos when it shrinks, bicubic
+// when it grows. Colours are weighed by alpha, so that transparent pixels do
+// not bleed into visible ones.
+func (i *Image) Resize(size pixel.Size) error {
+	const op = "vips.Resize"
+	now := i.Size()
+	if now == size {
+		return nil
+	}
+	h := float64(size.Width) / float64(now.Width)
+	v := float64(size.Height) / float64(now.Height)
+	kernel := govips.KernelLanczos3
+	if h > 1 || v > 1 {
+		kernel = govips.KernelCubic
+	}
+	if err := i.ref.ResizeWithVScale(h, v, kernel); err != nil {
+		return wrap(fault.Corrupt, op, err)
+	}
+	// libvips rounds the size itself and can be a pixel off.
+	got := i.Size()
+	if got == size {
+		return nil
+	}
+	if got.Width >= size.Width && got.Height >= size.Height {
+		return i.Crop(pixel.Rect{Width: size.Width, Height: size.Height})
+	}
+	if err := i.ref.Embed(0, 0, size.Width, size.Height, govips.ExtendCopy); err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	return nil
+}
+
+// FlipH mirrors left and right.
+func (i *Image) FlipH() error { return i.flip(govips.DirectionHorizontal) }
+
+// FlipV mirrors top and bottom; the picture must have been loaded Random.
+func (i *Image) FlipV() error { return i.flip(govips.DirectionVertical) }
+
+func (i *Image) flip(d govips.Direction) error {
+	if err := i.ref.Flip(d); err != nil {
+		return wrap(fault.Internal, "vips.Flip", err)
+	}
+	return nil
+}
+
+// Rotate turns the picture clockwise by 0, 90, 180 or 270 degrees; the picture
+// must have been loaded Random.
+func (i *Image) Rotate(degrees int) error {
+	angle := map[int]govips.Angle{90: govips.Angle90, 180: govips.Angle180, 270: govips.Angle270}[degrees]
+	if angle == govips.Angle0 {
+		return nil
+	}
+	if err := i.ref.Rotate(angle); err != nil {
+		return wrap(fault.Internal, "vips.Rotate", err)
+	}
+	return nil
+}
+
+// Blur blurs with a Gaussian of standard deviation sigma in pixels; colours
+// are weighed by alpha.
+func (i *Image) Blur(sigma float64) error {
+	for _, do := range []func() error{
+		i.ref.PremultiplyAlpha,
+		func() error { return i.ref.GaussianBlur(sigma) },
+		i.ref.UnpremultiplyAlpha,
+	} {
+		if err := do(); err != nil {
+			return wrap(fault.Corrupt, "vips.Blur", err)
+		}
+	}
+	return nil
+}
+
+// Pad places the picture at left, top of a canvas of the given size. A colour
+// that is not opaque gives the result an alpha channel.
+func (i *Image) Pad(canvas pixel.Size, left, top int, c Colour) error {
+	const op = "vips.Pad"
+	if i.Size() == canvas {
+		return nil
+	}
+	if c.A < 255 {
+		if err := i.ref.AddAlpha(); err != nil {
+			return wrap(fault.Internal, op, err)
+		}
+	}
+	err := i.ref.EmbedBackgroundRGBA(left, top, canvas.Width, canvas.Height, &govips.ColorRGBA{R: c.R, G: c.G, B: c.B, A: c.A})
+	if err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	return nil
+}
+
+// Fill draws c behind the picture. An opaque c removes the alpha channel; a
+// translucent one is composed by Porter and Duff's over.
+func (i *Image) Fill(c Colour) error {
+	const op = "vips.Fill"
+	if !i.Alpha() {
+		return nil
+	}
+	if c.A == 255 {
+		if err := i.ref.Flatten(&govips.Color{R: c.R, G: c.G, B: c.B}); err != nil {
+			return wrap(fault.Internal, op, err)
+		}
+		return nil
+	}
+	s := i.Size()
+	dot, err := FromBuffer(pixel.Buffer{Width: 1, Height: 1, Channels: 4, Pix: []byte{c.R, c.G, c.B, c.A}})
+	if err != nil {
+		return err
+	}
+	defer dot.Close()
+	ground := dot.ref
+	if err := ground.Replicate(s.Width, s.Height); err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	over := &govips.ImageComposite{Image: i.ref, BlendMode: govips.BlendModeOver}
+	if err := ground.CompositeMulti([]*govips.ImageComposite{over}); err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	if err := ground.Cast(govips.BandFormatUchar); err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	return i.replace(ground)
+}
+
+// CutOut makes everything but the foreground transparent: mask is stretched
+// over the picture and multiplied into its alpha. The mask grows by bicubic
+// interpolation, as Cloudflare's does.
+func (i *Image) CutOut(mask pixel.Mask) error {
+	const op = "vips.CutOut"
+	if err := mask.Validate(); err != nil {
+		return fault.New(fault.Internal, op, "%w", err)
+	}
+	m, err := govips.NewImageFromMemory(mask.Pix, mask.Width, mask.Height, 1, govips.BandFormatUchar, govips.InterpretationBW)
+	if err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	alpha := &Image{ref: m}
+	defer alpha.Close()
+	if err := alpha.Resize(i.Size()); err != nil {
+		return err
+	}
+	if i.Alpha() {
+		if err := i.multiplyAlpha(alpha); err != nil {
+			return wrap(fault.Internal, op, err)
+		}
+	}
+	if err := i.ref.BandJoin(alpha.ref); err != nil {
+		return wrap(fault.Internal, op, err)
+	}
+	return nil
+}
+
+// multiplyAlpha takes the picture's own alpha off and multiplies it into alpha.
+func (i *Image) multiplyAlpha(alpha *Image) error {
+	bands := i.ref.Bands()
+	own, err := i.ref.ExtractBandToImage(bands-1, 1)
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if err := i.ref.ExtractBand(0, bands-1); err != nil {
+		return err
+	}
+	if err := alpha.ref.Multiply(own); err != nil {
+		return err
+	}
+	if err := alpha.ref.Linear1(1.0/255, 0); err != nil {
+		return err
+	}
+	return alpha.ref.Cast(govips.BandFormatUchar)
+}
+
+// replace makes i hold with's pixels; with stays its caller's to close.
+func (i *Image) replace(with *govips.ImageRef) error {
+	c, err := with.Copy()
+	if err != nil {
+		return wrap(fault.Internal, "vips.replace", err)
+	}
+	i.ref.Close()
+	i.ref = c
+	return nil
+}

@@ -1,0 +1,105 @@
+package vips
+
+import (
+	"bytes"
+
+	govips "github.com/davidbyttow/govips/v2/vips"
+)
+
+// Format is a picture format.
+type Format uint8
+
+// The formats. Unknown is what is not served.
+const (
+	Unknown Format = iota
+	JPEG
+	PNG
+	GIF
+	WebP
+	AVIF
+	HEIC
+	TIFF
+	SVG // recognised, so that it can be refused by name; never rasterised
+)
+
+var formats = [...]struct{ name, mime string }{
+	Unknown: {"unknown", "application/octet-stream"},
+	JPEG:    {"jpeg", "image/jpeg"},
+	PNG:     {"png", "image/png"},
+	GIF:     {"gif", "image/gif"},
+	WebP:    {"webp", "image/webp"},
+	AVIF:    {"avif", "image/avif"},
+	HEIC:    {"heic", "image/heic"},
+	TIFF:    {"tiff", "image/tiff"},
+	SVG:     {"svg", "image/svg+xml"},
+}
+
+// String returns the format's short name.
+func (f Format) String() string { return formats[f].name }
+
+// MIME returns the format's media type.
+func (f Format) MIME() string { return formats[f].mime }
+
+// Sniff tells the format from a file's first bytes. File names and the
+// Content-Type of an origin are never believed.
+func Sniff(file []byte) Format {
+	head := file[:min(len(file), 1024)]
+	switch {
+	case bytes.HasPrefix(head, []byte("\xff\xd8\xff")):
+		return JPEG
+	case bytes.HasPrefix(head, []byte("\x89PNG\r\n\x1a\n")):
+		return PNG
+	case bytes.HasPrefix(head, []byte("GIF87a")), bytes.HasPrefix(head, []byte("GIF89a")):
+		return GIF
+	case len(head) >= 12 && string(head[:4]) == "RIFF" && string(head[8:12]) == "WEBP":
+		return WebP
+	case bytes.HasPrefix(head, []byte("II*\x00")), bytes.HasPrefix(head, []byte("MM\x00*")):
+		return TIFF
+	case len(head) >= 12 && string(head[4:8]) == "ftyp":
+		return sniffBrand(head)
+	case bytes.Contains(bytes.ToLower(head), []byte("<svg")):
+		return SVG
+	default:
+		return Unknown
+	}
+}
+
+// sniffBrand reads the brands of an ISO base media file (ISO/IEC 14496-12
+// §4.3): the major brand first, then the compatible ones.
+func sniffBrand(head []byte) Format {
+	size := int(head[0])<<24 | int(head[1])<<16 | int(head[2])<<8 | int(head[3])
+	for at := 8; at+4 <= len(head) && at < size; at += 4 {
+		if at == 12 { // the minor version stands between the brands
+			continue
+		}
+		switch string(head[at : at+4]) {
+		case "avif", "avis":
+			return AVIF
+		case "heic", "heix", "hevc", "heim", "heis":
+			return HEIC
+		}
+	}
+	return Unknown
+}
+
+// govipsType is what the binding calls a format.
+func (f Format) govipsType() govips.ImageType {
+	switch f {
+	case JPEG:
+		return govips.ImageTypeJPEG
+	case PNG:
+		return govips.ImageTypePNG
+	case GIF:
+		return govips.ImageTypeGIF
+	case WebP:
+		return govips.ImageTypeWEBP
+	case AVIF:
+		return govips.ImageTypeAVIF
+	case HEIC:
+		return govips.ImageTypeHEIF
+	case TIFF:
+		return govips.ImageTypeTIFF
+	default:
+		return govips.ImageTypeUnknown
+	}
+}
