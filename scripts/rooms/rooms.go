@@ -1,0 +1,216 @@
+// Package rooms holds the house to its plan: which room may import what, and
+// why. The tables in this file are the plan (docs/development.md says how to
+// change them); the test beside it reads the real imports with and without the
+// opencv tag.
+//
+// It is part of the gate and imports no room.
+package rooms
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+const module = "focal/"
+
+// A door is something from outside that only some rooms may touch. Rooms are
+// folders; "bench/..." stands for bench and all below it.
+type door struct {
+	imports string   // import path; all below it too
+	rooms   []string // that may use it
+	tests   []string // whose tests may use it besides
+	why     string
+}
+
+// everywhere is for tests that play the user, an origin or a caller.
+var everywhere = []string{"..."}
+
+var doors = []door{
+	{"github.com/davidbyttow/govips/v2", []string{"core/vips"}, nil,
+		"libvips is started, limited and counted in one place, and *ImageRef must not outlive its caller's slot"},
+	{"github.com/yalue/onnxruntime_go", []string{"inference/ort"}, nil,
+		"C memory must not outlive its session"},
+	{"gocv.io/x/gocv", []string{"models/vision"}, nil,
+		"a Mat has no finalizer, and the house must build where OpenCV is not"},
+	{"github.com/NVIDIA/go-nvml", []string{"inference/gpu"}, nil,
+		"device memory is read in one place, and only integers leave it"},
+	{"github.com/valyala/fasthttp", []string{"server/api"}, nil,
+		"a RequestCtx dies when its handler returns, so it must not travel"},
+	{"net/http", []string{"server/source", "inference/sidecar", "models", "bench/...", "server/api"}, everywhere,
+		"every way in or out of the process is guarded where it begins (server/api: for its metrics adaptor only)"},
+	{"os/exec", []string{"server/app", "bench/...", "scripts/..."}, everywhere,
+		"a child needs an owner who ends it"},
+	{"flag", []string{"server", "bench/..."}, nil,
+		"rooms take a Config; only programs have flags"},
+	{"github.com/alecthomas/kong", []string{"server", "bench/..."}, nil,
+		"rooms take a Config; only programs have flags"},
+	{"github.com/alecthomas/kong-yaml", []string{"server", "bench/..."}, nil,
+		"rooms take a Config; only programs have flags"},
+}
+
+// An arrow says which of our rooms a room may import. A room that is in no
+// arrow has not been drawn yet.
+type arrow struct {
+	room  string
+	to    []string
+	tests []string // what its tests may import besides
+	why   string
+}
+
+var (
+	ground     = []string{"core/pixel", "core/cache", "core/fault"}
+	arithmetic = plus(ground, "core/transform", "core/geometry")
+)
+
+var arrows = []arrow{
+	{"core/pixel", ground, nil, "the ground floor rests on nothing of ours"},
+	{"core/cache", ground, nil, "the ground floor rests on nothing of ours"},
+	{"core/fault", ground, nil, "the ground floor rests on nothing of ours"},
+	{"core/transform", arithmetic, nil, "options are pure values: no engine, no model"},
+	{"core/geometry", arithmetic, nil, "arithmetic is pure: no engine, no model"},
+	{"core/vips", arithmetic, nil, "the image engine knows neither its caller nor vision"},
+	{"core/pipeline", plus(arithmetic, "core/vips"), nil,
+		"core declares what it needs of vision (pipeline.Vision) and is handed it by server/app"},
+
+	{"models/...", plus(ground, "models/..."), []string{"inference/..."},
+		"a model is described without knowing who runs it (its tests may run it, for accuracy)"},
+	{"inference", plus(ground, "models"), nil, "the doorway knows pixels and models, nothing behind it"},
+	{"inference/sched", plus(ground, "models", "inference"), []string{"inference/fake"},
+		"decisions are pure: effects are carried out by inference/host"},
+	{"inference/gpu", ground, nil, "reading a device's memory needs no model"},
+	{"inference/ort", plus(ground, "models", "inference", "inference/gpu"), []string{"models/..."},
+		"an engine runs tensors and knows no pixels"},
+	{"inference/fake", plus(ground, "models", "inference"), nil, "a scripted engine knows what an engine knows"},
+	{"inference/clienttest", plus(ground, "models", "inference"), nil,
+		"the contract suite of inference.Client holds every implementation to the same promises and knows none"},
+	{"inference/host", plus(ground, "models/...", "inference", "inference/sched", "inference/gpu"),
+		[]string{"inference/..."},
+		"the run loop takes any engine: server/app chooses it"},
+	{"inference/sidecar", plus(ground, "models/...", "inference", "inference/host"),
+		[]string{"inference/...", "core/vips"},
+		"the sidecar may not import the image engine: sidecar.New takes a Looker from server/app"},
+
+	{"server/source", ground, nil, "fetching originals needs neither picture nor model"},
+	{"server/api", plus(arithmetic, "core/pipeline", "server/source"),
+		[]string{"core/vips", "server/app"},
+		"the HTTP face sees one half of the house; server/app hands it the rest"},
+	{"server/app", []string{"core/...", "models/...", "inference/...", "server/..."}, nil,
+		"the parts list sees everything but the programs"},
+	{"server", plus(ground, "server/...", "models", "core/pipeline"), nil,
+		"main only wires: it fills Configs (hence core/pipeline) and hands them to server/app, the one place that sees both halves"},
+	{"bench/...", []string{"bench/...", "core/...", "models/...", "inference/...", "server/app"}, nil,
+		"the harness measures both halves"},
+	{"scripts/...", nil, nil, "the gate must not depend on what it checks"},
+}
+
+// pureRooms hold no goroutine, no clock and no lock: they are decided by their
+// arguments alone, so that tests drive them by hand.
+var pureRooms = []string{"inference/sched", "core/transform", "core/geometry", "core/pixel", "core/fault"}
+
+// environment is where the process environment may be read.
+var environment = []string{"server", "bench/..."}
+
+// Package is what the rules need to know about one package, as `go list -json`
+// gives it.
+type Package struct {
+	ImportPath   string
+	Dir          string
+	Imports      []string
+	TestImports  []string // of _test.go files of the package itself
+	XTestImports []string // of package x_test
+	GoFiles      []string
+	CgoFiles     []string
+}
+
+// Breaches returns one teaching sentence for every import of p that the tables
+// do not allow.
+func Breaches(p Package) []string {
+	room, ours := roomOf(p.ImportPath)
+	if !ours {
+		return nil
+	}
+	var found []string
+	for _, i := range p.Imports {
+		found = append(found, breach(room, i, false)...)
+	}
+	for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+		found = append(found, breach(room, i, true)...)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+func breach(room, imported string, test bool) []string {
+	if to, ours := roomOf(imported); ours {
+		return arrowBreach(room, to, test)
+	}
+	who := room
+	if test {
+		who = "a test of " + room
+	}
+	for _, d := range doors {
+		if !under(imported, d.imports) || in(room, d.rooms) || test && in(room, d.tests) {
+			continue
+		}
+		return []string{fmt.Sprintf("%s imports %s; it belongs in %s, because %s", who, imported, strings.Join(d.rooms, ", "), d.why)}
+	}
+	return nil
+}
+
+func arrowBreach(room, to string, test bool) []string {
+	// A test may be in a package of its own; testdata programs are not listed.
+	if room == to {
+		return nil
+	}
+	a, drawn := arrowOf(room)
+	if !drawn {
+		return []string{fmt.Sprintf("%s is in no arrow of scripts/rooms: draw it, with the reason why it is a room", room)}
+	}
+	if in(to, a.to) || test && in(to, a.tests) {
+		return nil
+	}
+	who := room
+	if test {
+		who = "a test of " + room
+	}
+	allowed := "nothing of ours"
+	if len(a.to) > 0 {
+		allowed = "only " + strings.Join(a.to, ", ")
+	}
+	return []string{fmt.Sprintf("%s imports %s; it may import %s, because %s", who, to, allowed, a.why)}
+}
+
+// arrowOf returns the most exact arrow of room.
+func arrowOf(room string) (arrow, bool) {
+	var best arrow
+	found := false
+	for _, a := range arrows {
+		if in(room, []string{a.room}) && (!found || len(a.room) > len(best.room)) {
+			best, found = a, true
+		}
+	}
+	return best, found
+}
+
+func roomOf(importPath string) (room string, ours bool) {
+	return strings.CutPrefix(importPath, module)
+}
+
+func under(p, root string) bool { return p == root || strings.HasPrefix(p, root+"/") }
+
+func in(room string, list []string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		switch dir, file := path.Split(entry); {
+		case entry == "...":
+			return true
+		case file == "...":
+			return under(room, strings.TrimSuffix(dir, "/"))
+		default:
+			return room == entry
+		}
+	})
+}
+
+func plus(list []string, more ...string) []string { return slices.Concat(list, more) }
