@@ -1,6 +1,9 @@
 package transform
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Expected values are those of CSS Color 4; the hsl rows are the examples of
 // its §7 and the plain hues.
@@ -84,8 +87,12 @@ func FuzzParseColour(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		c, ok := parseColour(s)
-		if c.Set != ok && ok {
-			t.Fatalf("parseColour(%q) = %v is read and not set", s, c)
+		if !ok {
+			return
+		}
+		hex := strings.Replace(c.canonical(), "%23", "#", 1)
+		if again, ok := parseColour(hex); !ok || again != c || !c.Set {
+			t.Fatalf("parseColour(%q) = %v; as %q it is %v, %v", s, c, hex, again, ok)
 		}
 	})
 }
