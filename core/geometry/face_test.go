@@ -95,6 +95,7 @@ func TestFaceWindow_FollowsItsRules(t *testing.T) {
 		{"no target at the edge: shifted, not clipped", face(50, 750), 0.5, Target{}, Window{0, 600, 200, 200}},
 		{"no target, zoom 0: everything", middle, 0, Target{}, Window{0, 0, 1000, 800}},
 		{"zoom 1: the face alone", middle, 1, Target{}, Window{450, 350, 100, 100}},
+		{"a face of a tenth of a pixel: a whole one round its middle", pixel.Box{X: 0.5, Y: 0.5, W: 0.0001, H: 0.000125}, 1, Target{}, Window{499.55, 399.55, 1, 1}},
 
 		{"cover grows the short side", middle, 0.5, Target{400, 200, Cover}, Window{300, 300, 400, 200}},
 		{"cover grows the height", middle, 0.5, Target{200, 400, Cover}, Window{400, 200, 200, 400}},

@@ -36,6 +36,7 @@ func TestArrange_GivesThePublishedSizes(t *testing.T) {
 	}{
 		{"§1.3 scale-down rounds 333.3 to 333", size(1080, 720), Target{500, 500, ScaleDown}, size(500, 333)},
 		{"§1.3 scale-down never enlarges", size(1080, 720), Target{2000, 2000, ScaleDown}, size(1080, 720)},
+		{"scale-down does not enlarge by a little", size(1080, 720), Target{1082, 722, ScaleDown}, size(1080, 720)},
 		{"§1.3 cover", size(1080, 720), Target{500, 500, Cover}, size(500, 500)},
 		{"§1.3 crop of a smaller source", size(1080, 720), Target{1296, 1296, Crop}, size(1080, 720)},
 		{"§1.3 aspect-crop gives 357", size(612, 613), Target{1920, 1120, AspectCrop}, size(612, 357)},

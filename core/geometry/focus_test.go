@@ -77,6 +77,7 @@ func TestArrange_BringsAStrayRegionInside(t *testing.T) {
 	for _, c := range []struct{ region, want Window }{
 		{Window{-50, 950, 100, 100}, Window{0, 900, 100, 100}},
 		{Window{0, 0, 5000, 5000}, Window{0, 0, 1000, 1000}},
+		{Window{900.5, 0, 99.5, 100}, Window{900, 0, 100, 100}}, // rounded up at the edge
 		{Window{500, 500, 0, 10}, Window{0, 0, 1000, 1000}},
 		{Window{nan, 0, 10, 10}, Window{0, 0, 1000, 1000}},
 		{Window{0, 0, nan, 10}, Window{0, 0, 1000, 1000}},

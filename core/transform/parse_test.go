@@ -249,8 +249,9 @@ func TestCanonical_IsOneSpelling(t *testing.T) {
 		"fit=scale-down": "fit=scale-down",
 		"width=abc":      "fit=scale-down",
 		"background=rgba(255,0,0,0.5),segment=foreground": "segment=foreground,background=%23ff000080",
-		"background=transparent":                          "background=%2300000000",
-		"gravity=.5x1.0,dpr=2.0,blur=007":                 "dpr=2,gravity=0.5x1,blur=7",
+		"gravity=-0x0.5":                  "gravity=0x0.5",
+		"background=transparent":          "background=%2300000000",
+		"gravity=.5x1.0,dpr=2.0,blur=007": "dpr=2,gravity=0.5x1,blur=7",
 		"metadata=none,onerror=redirect,anim=false,flip=hv,rotate=90,face-zoom=0.50,g=face": "" +
 			"gravity=face,zoom=0.5,rotate=90,flip=hv,anim=false,onerror=redirect,metadata=none",
 	} {

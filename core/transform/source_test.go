@@ -35,6 +35,7 @@ func TestSplit_CutsOptionsFromSource(t *testing.T) {
 		{"background=rgb(1,2,3),w=5/a(1).jpg", "background=rgb(1,2,3),w=5", "a(1).jpg"},
 		{"background=rgb(1/a(1.jpg", "background=rgb(1", "a(1.jpg"},
 		{"background=rgb(1/a.jpg)", "background=rgb(1", "a.jpg)"},
+		{"background=rgb(1/a?x=)/b", "background=rgb(1", "a?x=)/b"},
 
 		// The options may be nonsense: Parse says so.
 		{"photos/a.jpg", "photos", "a.jpg"},
