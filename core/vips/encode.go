@@ -11,6 +11,8 @@ import (
 type EncodeOptions struct {
 	Format  Format // JPEG, PNG, WebP or AVIF
 	Quality int    // 1..100, for JPEG, WebP and AVIF
+	// Baseline writes a JPEG that is never progressive.
+	Baseline bool
 }
 
 // A JPEG under 50×50 or over 3000×3000 is written baseline, as Cloudflare
@@ -39,7 +41,7 @@ func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
 		tiny := s.Width < progressiveMin && s.Height < progressiveMin
 		huge := s.Width > progressiveMax && s.Height > progressiveMax
 		out, _, err = i.ref.ExportJpeg(&govips.JpegExportParams{
-			Quality: o.Quality, StripMetadata: true, OptimizeCoding: true, Interlace: !tiny && !huge,
+			Quality: o.Quality, StripMetadata: true, OptimizeCoding: true, Interlace: !tiny && !huge && !o.Baseline,
 		})
 	case PNG:
 		out, _, err = i.ref.ExportPng(&govips.PngExportParams{StripMetadata: true, Compression: 6, Filter: govips.PngFilterAll})

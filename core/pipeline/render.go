@@ -1,0 +1,76 @@
+package pipeline
+
+import (
+	"context"
+
+	"focal/core/pixel"
+	"focal/core/transform"
+	"focal/core/vips"
+)
+
+// picture is what the steps work on.
+type picture struct {
+	image   *vips.Image
+	plan    plan
+	options transform.Options
+	mask    *pixel.Mask // nil unless a cut-out was asked for
+	format  vips.Format // set once it is known whether there is transparency
+}
+
+// steps are the work on a picture, in Cloudflare's documented order:
+// orientation and colour come with loading; then flip, rotate, crop and
+// resize; then the background. The mask belongs to the oriented source, so it
+// is attached first, and is turned, cut and scaled with the picture.
+var steps = []func(*picture) error{cutOut, flip, rotate, crop, resize, blur, background, pad, flatten}
+
+// render runs the steps over the full picture and encodes it, under a slot.
+// It is deterministic: same source, options, findings and accept, same bytes.
+func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found Findings) (Result, error) {
+	pl, err := draft(info, r.Options, found, p.config.MaxSide)
+	if err != nil {
+		return Result{}, err
+	}
+	if r.Options.Format == transform.FormatJSON {
+		return describe(r, info, pl, found)
+	}
+	release, err := p.slots.take(ctx, pl.memory(info))
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	return draw(r, info, pl, found)
+}
+
+// draw loads the picture, runs the steps and encodes it.
+func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
+	image, err := vips.Load(r.Source.Bytes, info, pl.load)
+	if err != nil {
+		return Result{}, err
+	}
+	defer image.Close()
+	pic := &picture{image: image, plan: pl, options: r.Options}
+	res := Result{Warnings: pl.warnings}
+	if found.Foreground != nil {
+		pic.mask = &found.Foreground.Value
+		if Coverage(*pic.mask) == 0 {
+			res.Warnings = append(res.Warnings, "no foreground was found")
+		}
+	}
+	transparent := info.Alpha || pic.mask != nil
+	var warning string
+	pic.format, warning = chooseFormat(r.Options, r.Accept, pl.layout.Canvas, transparent)
+	if warning != "" {
+		res.Warnings = append(res.Warnings, warning)
+	}
+	for _, step := range steps {
+		if err := step(pic); err != nil {
+			return Result{}, err
+		}
+	}
+	res.Size = image.Size()
+	res.ContentType = pic.format.MIME()
+	res.Body, err = image.Encode(vips.EncodeOptions{
+		Format: pic.format, Quality: quality(r.Options), Baseline: r.Options.Format == transform.FormatBaselineJPEG,
+	})
+	return res, err
+}

@@ -1,0 +1,257 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"focal/core/fault"
+	"focal/core/pixel"
+	"focal/core/transform"
+	"focal/core/vips"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Vision finds things in pictures. Its errors are of the kinds of core/fault.
+type Vision interface {
+	// Faces returns the faces of s above the model's threshold, best first.
+	Faces(ctx context.Context, s Subject) (Finding[[]pixel.Face], error)
+	// Foreground returns the mask of what is not background.
+	Foreground(ctx context.Context, s Subject) (Finding[pixel.Mask], error)
+}
+
+// Subject is what vision is asked about.
+type Subject struct {
+	Content pixel.Digest // SHA-256 of the source bytes
+	Source  pixel.Size   // size of the oriented source
+	// Look makes the pixels to look at; it is called only when nobody knows
+	// the answer yet.
+	Look func(ctx context.Context) (pixel.Buffer, error)
+}
+
+// Finding is what vision found, and how.
+type Finding[T any] struct {
+	Value    T
+	Model    string
+	Provider string // "cpu" or "cuda"
+	How      string // run, hit or coalesced
+}
+
+// Findings is all that rendering may know of what is in a picture. It is an
+// argument of rendering, never a call inside it.
+type Findings struct {
+	Faces      *Finding[[]pixel.Face]
+	Foreground *Finding[pixel.Mask]
+	// Salient is where the most salient window of the target's aspect begins,
+	// in fractions of the oriented source that a crop leaves over.
+	Salient  *pixel.Point
+	Degraded *Degraded
+}
+
+// Degraded says that a ladder was taken.
+type Degraded struct {
+	From, To string // "face", then "auto" or "center"
+	Reason   fault.Kind
+}
+
+// Coverage returns how much of the picture is foreground, 0 to 1.
+func Coverage(m pixel.Mask) float64 {
+	if len(m.Pix) == 0 {
+		return 0
+	}
+	var sum int64
+	for _, v := range m.Pix {
+		sum += int64(v)
+	}
+	return float64(sum) / 255 / float64(len(m.Pix))
+}
+
+// find looks for what the options need: faces and foreground by vision,
+// saliency by the image engine. The second result is the time spent making the
+// look.
+func (p *Pipeline) find(ctx context.Context, r Request, info vips.Info) (Findings, time.Duration, error) {
+	var (
+		found Findings
+		spent time.Duration
+		err   error
+	)
+	if r.Options.NeedsFaces() || r.Options.NeedsForeground() {
+		if found, spent, err = p.ask(ctx, r, info); err != nil {
+			return found, spent, err
+		}
+	}
+	if r.Options.Gravity.Kind == transform.GravityAuto || found.Degraded != nil {
+		err = p.findSalient(ctx, r, info, &found)
+	}
+	return found, spent, err
+}
+
+// findSalient looks for the salient part where the target cuts anything away.
+// On the ladder a failure is its last step, the centre; else it is an error.
+func (p *Pipeline) findSalient(ctx context.Context, r Request, info vips.Info, found *Findings) error {
+	t := r.Options.Target()
+	if !t.Crops() {
+		return nil
+	}
+	aspect := float64(t.Width) / float64(t.Height)
+	if r.Options.Rotate%180 != 0 {
+		aspect = 1 / aspect // the source is searched as it stands before turning
+	}
+	release, err := p.slots.take(ctx, info.DecodeMemory(1, info.Orientation > 1))
+	if err != nil {
+		return err
+	}
+	defer release()
+	x, y, err := vips.Attention(r.Source.Bytes, info, aspect)
+	switch {
+	case err == nil:
+		found.Salient = &pixel.Point{X: x, Y: y}
+		return nil
+	case found.Degraded != nil:
+		found.Degraded.To = "center"
+		return nil
+	default:
+		return err
+	}
+}
+
+// ask puts the questions to vision. It holds no slot while it waits.
+func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings, time.Duration, error) {
+	var found Findings
+	faces, foreground := r.Options.NeedsFaces(), r.Options.NeedsForeground()
+	if p.vision == nil {
+		return found, 0, fault.New(fault.Unavailable, "pipeline.ask", "there is no inference here")
+	}
+	ctx, cancel := p.visionContext(ctx)
+	defer cancel()
+	look := p.lookOnce(r.Source.Bytes, info)
+	subject := Subject{Content: r.Source.Digest, Source: info.Oriented, Look: look.make}
+
+	// The two questions run side by side and fail apart: a face that is not
+	// found has a ladder, a mask that is not made has none.
+	var g errgroup.Group
+	if faces {
+		g.Go(func() error {
+			f, err := p.vision.Faces(ctx, subject)
+			if err == nil {
+				found.Faces = &f
+				return nil
+			}
+			found.Degraded, err = p.descend(err)
+			return err
+		})
+	}
+	if foreground {
+		g.Go(func() error {
+			f, err := p.vision.Foreground(ctx, subject)
+			if err == nil {
+				found.Foreground = &f
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	return found, look.took(), err
+}
+
+// visionContext leaves of ctx's time what rendering needs, but never more than
+// half of it.
+func (p *Pipeline) visionContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	reserve := min(p.config.RenderReserve, time.Until(deadline)/2)
+	return context.WithDeadline(ctx, deadline.Add(-reserve))
+}
+
+// descend decides what a failed search for faces means:
+//
+//  1. The picture or the request is bad: that is the answer, on any ladder.
+//  2. --inference-fallback=fail: no other picture than the one asked for.
+//  3. Else the ladder's next step, named.
+func (p *Pipeline) descend(err error) (*Degraded, error) {
+	kind := fault.KindOf(err)
+	switch kind {
+	case fault.Unavailable, fault.Busy, fault.Timeout:
+	default:
+		return nil, err // 1
+	}
+	if p.config.Fallback == FallbackFail {
+		return nil, err // 2
+	}
+	return &Degraded{From: "face", To: "auto", Reason: kind}, nil // 3
+}
+
+// look makes the look of one source at most once, whoever asks first.
+type look struct {
+	pipeline *Pipeline
+	file     []byte
+	info     vips.Info
+
+	mu     sync.Mutex // protects the rest; held while the look is made
+	buffer pixel.Buffer
+	spent  time.Duration
+}
+
+func (p *Pipeline) lookOnce(file []byte, info vips.Info) *look {
+	return &look{pipeline: p, file: file, info: info}
+}
+
+func (l *look) make(ctx context.Context) (pixel.Buffer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buffer.Pix != nil {
+		return l.buffer, nil
+	}
+	start := time.Now()
+	b, err := l.pipeline.look(ctx, l.file, l.info)
+	if err != nil {
+		return pixel.Buffer{}, err
+	}
+	l.buffer, l.spent = b, l.pipeline.lap("look", start)
+	return b, nil
+}
+
+func (l *look) took() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spent
+}
+
+// look makes a look under a slot.
+func (p *Pipeline) look(ctx context.Context, file []byte, info vips.Info) (pixel.Buffer, error) {
+	factor := float64(max(info.Oriented.Width, info.Oriented.Height)) / pixel.LookSide
+	shrink := vips.ShrinkOnLoad(info.Format, factor)
+	release, err := p.slots.take(ctx, info.DecodeMemory(shrink, info.Orientation > 1))
+	if err != nil {
+		return pixel.Buffer{}, err
+	}
+	defer release()
+	return vips.Look(file, info)
+}
+
+// Look reads a picture file for vision: the look, and the size of the oriented
+// source. It has the limits and slots of every request; the sidecar uses it
+// for files that are sent to it.
+func (p *Pipeline) Look(ctx context.Context, file []byte) (pixel.Buffer, pixel.Size, error) {
+	info, err := p.probe(ctx, file)
+	if err != nil {
+		return pixel.Buffer{}, pixel.Size{}, err
+	}
+	b, err := p.look(ctx, file, info)
+	return b, info.Oriented, err
+}
+
+// Cutout draws a picture file with mask as its alpha, as a PNG of the oriented
+// picture's size, under the limits and slots of every request.
+func (p *Pipeline) Cutout(ctx context.Context, file []byte, mask pixel.Mask) ([]byte, error) {
+	r := Request{Source: Source{Bytes: file}, Options: transform.Options{Foreground: true, Format: transform.FormatPNG}}
+	info, err := p.probe(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	res, err := p.render(ctx, r, info, Findings{Foreground: &Finding[pixel.Mask]{Value: mask}})
+	return res.Body, err
+}
