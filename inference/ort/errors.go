@@ -1,0 +1,41 @@
+package ort
+
+import (
+	"errors"
+	"strings"
+
+	"focal/core/fault"
+)
+
+// ONNX Runtime's status codes do not come through the binding, and say little:
+// most are FAIL. Its words are read here and nowhere else.
+var words = []struct {
+	text string
+	kind fault.Kind
+}{
+	{"Available memory of", fault.Busy}, // the arena's cap
+	{"Failed to allocate memory", fault.Busy},
+	{"std::bad_alloc", fault.Busy},
+	{"not a registered function/op", fault.Unsupported},
+	{"Unsupported model IR version", fault.Unsupported},
+	{"is under development", fault.Unsupported}, // an opset from the future
+	{"Could not find an implementation", fault.Unsupported},
+	{"NOT_IMPLEMENTED", fault.Unsupported},
+}
+
+// classify gives an error of ONNX Runtime a kind, otherwise where no words are
+// known, and cuts it at the end of its first line: the rest is a stack.
+func classify(op string, otherwise fault.Kind, err error) error {
+	text, kind := err.Error(), otherwise
+	for _, w := range words {
+		if strings.Contains(text, w.text) {
+			kind = w.kind
+			break
+		}
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if kind == fault.Busy {
+		return fault.New(kind, op, "out of memory, which --memory-budget bounds: %s", first)
+	}
+	return fault.New(kind, op, "%w", errors.New(first))
+}

@@ -1,0 +1,233 @@
+package ort
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"focal/core/fault"
+	"focal/inference"
+	"focal/models"
+)
+
+// Load makes a session of m's file. The file's inputs and outputs are compared
+// with the manifest's by position, because alternative files of one model name
+// them differently: type, rank and known axes must agree. A file may have more
+// outputs than the manifest (U²-Net has its side outputs behind the one that
+// matters); they are not asked for. Then it runs batch 1 once, at the smallest
+// canvas. C cannot be stopped while it reads a file: ctx is looked at between
+// the steps. Errors: fault.NotFound for no file, fault.Corrupt or
+// fault.Unsupported for a bad one, fault.Busy for want of memory.
+func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, error) {
+	end := e.activity.begin()
+	s, err := e.load(ctx, m)
+	alone := end()
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Name, err)
+	}
+	if !alone {
+		s.rest = 0 // what the heap grew by is not this model's alone
+	}
+	return s, nil
+}
+
+func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
+	const op = "ort.Load"
+	if err := ctx.Err(); err != nil {
+		return nil, fault.New(fault.KindOf(err), op, "%w", err)
+	}
+	info, err := os.Stat(m.Path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, fault.New(fault.NotFound, op, "no file %s", filepath.Base(m.Path))
+	case err != nil:
+		return nil, fault.New(fault.Internal, op, "%w", err)
+	case !info.Mode().IsRegular():
+		return nil, fault.New(fault.Corrupt, op, "%s is not a file", filepath.Base(m.Path))
+	}
+	inputs, outputs, err := e.ports(m)
+	if err != nil {
+		return nil, err
+	}
+	s, err := e.create(m, inputs, outputs)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.warm(ctx, m); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// ports returns the file's names of the manifest's inputs and outputs. The
+// binding tells them only of a session of its own, so there is one for a
+// moment; without optimisation it costs a fraction of the real one.
+func (e *Engine) ports(m models.Model) (inputs, outputs []string, err error) {
+	const op = "ort.Load"
+	options, err := e.options(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer e.free(options)
+	if err := options.SetGraphOptimizationLevel(onnx.GraphOptimizationLevelDisableAll); err != nil {
+		return nil, nil, fault.New(fault.Internal, op, "%w", err)
+	}
+	in, out, err := onnx.GetInputOutputInfoWithOptions(m.Path, options)
+	if err != nil {
+		return nil, nil, classify(op, fault.Corrupt, err)
+	}
+	if len(in) != len(m.Inputs) {
+		return nil, nil, fault.New(fault.Unsupported, op, "the file has %d inputs, the manifest %d", len(in), len(m.Inputs))
+	}
+	if len(out) < len(m.Outputs) || len(m.Outputs) == 0 {
+		return nil, nil, fault.New(fault.Unsupported, op, "the file has %d outputs, the manifest %d", len(out), len(m.Outputs))
+	}
+	if inputs, err = match("input", in, m.Inputs); err != nil {
+		return nil, nil, err
+	}
+	if outputs, err = match("output", out[:len(m.Outputs)], m.Outputs); err != nil {
+		return nil, nil, err
+	}
+	return inputs, outputs, nil
+}
+
+// match compares ports by position and returns the file's names.
+func match(kind string, file []onnx.InputOutputInfo, manifest []models.Port) ([]string, error) {
+	names := make([]string, len(file))
+	for i, f := range file {
+		p := manifest[i]
+		names[i] = f.Name
+		if f.OrtValueType != onnx.ONNXTypeTensor || f.DataType != onnx.TensorElementDataTypeFloat || (p.Type != "" && p.Type != "float32") {
+			return nil, fault.New(fault.Unsupported, "ort.Load", "%s %d is %s in the file and %q in the manifest: want float32 in both", kind, i, f.DataType, p.Type)
+		}
+		if !agree(kind, f.Dimensions, p.Shape) {
+			return nil, fault.New(fault.Unsupported, "ort.Load", "%s %d has shape %v in the file and %v in the manifest", kind, i, []int64(f.Dimensions), p.Shape)
+		}
+	}
+	return names, nil
+}
+
+// agree compares shapes; an axis that is not positive is free. An input axis
+// that the manifest leaves free must be free in the file, for other sizes will
+// come; of an output the file may know more, or say nothing.
+func agree(kind string, file, manifest []int64) bool {
+	if len(file) != len(manifest) || len(file) == 0 {
+		return false
+	}
+	for i := range file {
+		switch {
+		case file[i] == manifest[i] || file[i] <= 0:
+		case manifest[i] <= 0 && kind == "output":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// create makes the session that stays, and measures it: before its first run,
+// because a run may give back what earlier ones left in the arena.
+func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, error) {
+	options, err := e.options(m)
+	if err != nil {
+		return nil, err
+	}
+	defer e.free(options)
+	before := heapInUse()
+	c, err := onnx.NewDynamicAdvancedSession(m.Path, inputs, outputs, options)
+	if err != nil {
+		return nil, classify("ort.Load", fault.Corrupt, err)
+	}
+	e.live.Add(1)
+	rest := max(0, heapInUse()-before)
+	return &session{engine: e, c: c, inputs: m.Inputs, outputs: m.Outputs, rest: rest}, nil
+}
+
+// options are what all sessions have in common. Whoever calls frees them.
+func (e *Engine) options(m models.Model) (*onnx.SessionOptions, error) {
+	o, err := onnx.NewSessionOptions()
+	if err != nil {
+		return nil, classify("ort.Load", fault.Internal, err)
+	}
+	e.live.Add(1)
+	err = errors.Join(
+		o.SetIntraOpNumThreads(e.config.Threads),
+		o.SetInterOpNumThreads(1),
+		o.SetExecutionMode(onnx.ExecutionModeSequential),
+		o.SetMemPattern(m.Session.MemoryPattern),
+		o.AddSessionConfigEntry("session.use_env_allocators", "1"),
+		// Threads that wait by spinning take the cores of the image server.
+		o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
+	)
+	if err != nil {
+		e.free(o)
+		return nil, classify("ort.Load", fault.Internal, err)
+	}
+	return o, nil
+}
+
+// free destroys a C object that was counted; the binding's errors here are
+// always nil.
+func (e *Engine) free(o interface{ Destroy() error }) {
+	_ = o.Destroy()
+	e.live.Add(-1)
+}
+
+// warm runs batch 1 of zeros at the smallest canvas.
+func (s *session) warm(ctx context.Context, m models.Model) error {
+	inputs := make([]models.Tensor, len(m.Inputs))
+	for i, p := range m.Inputs {
+		shape, err := smallest(m.Manifest, p)
+		if err != nil {
+			return err
+		}
+		n := models.Elements(shape)
+		if n < 0 {
+			return fault.New(fault.Unsupported, "ort.Load", "input %d has shape %v", i, shape)
+		}
+		inputs[i] = models.Tensor{Shape: shape, Data: make([]float32, n)}
+	}
+	_, err := s.run(ctx, inputs)
+	if fault.Is(err, fault.Internal) {
+		// The manifest's own sizes do not run: the file is not what it says.
+		return fault.New(fault.Unsupported, "ort.Load", "first run: %w", err)
+	}
+	return err
+}
+
+// smallest fills the free axes of an input: batch 1, and for height and width
+// (the last two of four) the least canvas of the manifest.
+func smallest(m models.Manifest, p models.Port) ([]int64, error) {
+	shape := make([]int64, len(p.Shape))
+	for i, n := range p.Shape {
+		switch {
+		case n > 0:
+			shape[i] = n
+		case i == 0:
+			shape[i] = 1
+		case len(p.Shape) == 4 && i >= 2:
+			shape[i] = int64(leastSide(m, i == 3))
+		}
+		if shape[i] <= 0 {
+			return nil, fault.New(fault.Invalid, "ort.Load", "input %s leaves axis %d free and the manifest gives neither canvases nor a recipe size for it", p.Name, i)
+		}
+	}
+	return shape, nil
+}
+
+func leastSide(m models.Manifest, width bool) int {
+	switch {
+	case m.Canvases.Step > 0:
+		return m.Canvases.Step
+	case m.Recipe.Resize == "fit":
+		return m.Recipe.LongSide
+	case width:
+		return m.Recipe.Width
+	default:
+		return m.Recipe.Height
+	}
+}

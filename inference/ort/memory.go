@@ -1,0 +1,39 @@
+package ort
+
+// #include <errno.h>
+// #include <malloc.h>
+// #include <stdlib.h>
+//
+// static int disable_telemetry(void) {
+//   return setenv("ORT_DISABLE_TELEMETRY", "1", 1) == 0 ? 0 : errno;
+// }
+//
+// static long long heap_in_use(void) {
+// #if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 33))
+//   struct mallinfo2 m = mallinfo2();
+//   return (long long)(m.uordblks + m.hblkhd);
+// #else
+//   return -1;
+// #endif
+// }
+import "C"
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// disableTelemetry sets the variable that ONNX Runtime reads when its library
+// is loaded. The parent process sets it for its children; here it is set for
+// whoever starts this program some other way. C's setenv is enough, because
+// the library is loaded after it, by Open.
+func disableTelemetry() error {
+	if e := C.disable_telemetry(); e != 0 {
+		return fmt.Errorf("setenv ORT_DISABLE_TELEMETRY: %w", syscall.Errno(e))
+	}
+	return nil
+}
+
+// heapInUse is the number of bytes that the C heap of this process has handed
+// out, mapped blocks included, or -1 where the C library does not say.
+func heapInUse() int64 { return int64(C.heap_in_use()) }

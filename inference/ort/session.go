@@ -1,0 +1,163 @@
+package ort
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"focal/core/fault"
+	"focal/models"
+)
+
+// session is one loaded model.
+type session struct {
+	engine  *Engine
+	inputs  []models.Port
+	outputs []models.Port
+	rest    int64
+
+	// mu is held shared by Run and alone by Close, so that C never loses a
+	// session that it is running.
+	mu sync.RWMutex
+	c  *onnx.DynamicAdvancedSession // nil once closed
+}
+
+// Rest is by how much the C heap grew when the session was created, or 0 where
+// that is not known because something else ran meanwhile.
+func (s *session) Rest() int64 { return s.rest }
+
+// Close frees the session; a second call does nothing.
+func (s *session) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.c != nil {
+		s.engine.free(s.c)
+		s.c = nil
+	}
+	return nil
+}
+
+// Run runs one batch. Inputs that do not fit the manifest are fault.Invalid,
+// want of memory is fault.Busy, ctx ending is fault.Timeout or fault.Canceled;
+// it is noticed between two nodes of the graph.
+func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, error) {
+	end := s.engine.activity.begin()
+	defer end()
+	return s.run(ctx, inputs)
+}
+
+func (s *session) run(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, error) {
+	const op = "ort.Run"
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.c == nil {
+		return nil, fault.New(fault.Internal, op, "the session is closed")
+	}
+	if err := s.check(inputs); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fault.New(fault.KindOf(err), op, "%w", err)
+	}
+	// C keeps the addresses of the inputs until their tensors are destroyed,
+	// which is before the pins go.
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	values := make([]onnx.Value, len(inputs))
+	for i, in := range inputs {
+		pins.Pin(&in.Data[0])
+		v, err := onnx.NewTensor(onnx.Shape(in.Shape), in.Data)
+		if err != nil {
+			return nil, classify(op, fault.Internal, err)
+		}
+		s.engine.live.Add(1)
+		defer s.engine.free(v)
+		values[i] = v
+	}
+	results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
+	err := s.call(ctx, values, results)
+	outputs, bad := s.take(results, inputs[0].Shape[0])
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fault.New(fault.KindOf(ctx.Err()), op, "stopped: %w", ctx.Err())
+	case err != nil:
+		return nil, classify(op, fault.Internal, err)
+	case bad != nil:
+		return nil, bad
+	}
+	return outputs, nil
+}
+
+// check compares the inputs with the manifest before C sees them.
+func (s *session) check(inputs []models.Tensor) error {
+	const op = "ort.Run"
+	if len(inputs) != len(s.inputs) {
+		return fault.New(fault.Invalid, op, "%d inputs: the model takes %d", len(inputs), len(s.inputs))
+	}
+	for i, in := range inputs {
+		want := s.inputs[i].Shape
+		fits := len(in.Shape) == len(want)
+		for k := 0; fits && k < len(want); k++ {
+			fits = want[k] <= 0 || want[k] == in.Shape[k]
+		}
+		if !fits {
+			return fault.New(fault.Invalid, op, "input %d has shape %v: the model takes %v", i, in.Shape, want)
+		}
+		if n := models.Elements(in.Shape); n < 0 || n != int64(len(in.Data)) {
+			return fault.New(fault.Invalid, op, "input %d has shape %v and %d values", i, in.Shape, len(in.Data))
+		}
+		if in.Shape[0] != inputs[0].Shape[0] {
+			return fault.New(fault.Invalid, op, "input %d is a batch of %d, the first one of %d", i, in.Shape[0], inputs[0].Shape[0])
+		}
+	}
+	return nil
+}
+
+// call runs C and comes back when C has.
+func (s *session) call(ctx context.Context, inputs, results []onnx.Value) error {
+	options, err := onnx.NewRunOptions()
+	if err != nil {
+		return err
+	}
+	s.engine.live.Add(1)
+	defer s.engine.free(options)
+	// Without it the shared arena keeps the largest run there ever was.
+	if err := options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0"); err != nil {
+		return err
+	}
+	terminated := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() { terminated <- options.Terminate() })
+	err = s.c.RunWithOptions(inputs, results, options)
+	if !stop() {
+		// The function has begun: the options must outlive it.
+		err = errors.Join(err, <-terminated)
+	}
+	return err
+}
+
+// take copies the results out and frees them; those of a failed run are freed
+// all the same.
+func (s *session) take(results []onnx.Value, batch int64) ([]models.Tensor, error) {
+	const op = "ort.Run"
+	outputs := make([]models.Tensor, len(results))
+	var bad error
+	for i, r := range results {
+		if r == nil {
+			continue
+		}
+		s.engine.live.Add(1)
+		// The binding has copied C's values to a Go slice, which stays ours.
+		t, ok := r.(*onnx.Tensor[float32])
+		if ok {
+			outputs[i] = models.Tensor{Shape: t.GetShape(), Data: t.GetData()}
+		}
+		s.engine.free(r)
+		if want := s.outputs[i].Shape; !ok || len(outputs[i].Shape) != len(want) || outputs[i].Shape[0] != batch {
+			bad = fault.New(fault.Internal, op, "output %d has shape %v for a batch of %d: the manifest has %v", i, outputs[i].Shape, batch, want)
+		}
+	}
+	return outputs, bad
+}

@@ -1,0 +1,285 @@
+package ort_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"focal/core/fault"
+	"focal/inference"
+	"focal/inference/ort"
+	"focal/models"
+)
+
+// engine is opened once, as ONNX Runtime demands. Its arena is small enough
+// for a batch of U²-Net-p to hit.
+var engine *ort.Engine
+
+const arena = 1 << 30
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		config := ort.DefaultConfig()
+		config.Library = filepath.Join("..", "..", ".deps", "lib", "libonnxruntime.so")
+		config.Arena = arena
+		var err error
+		if engine, err = ort.Open(config); err != nil {
+			fmt.Fprintf(os.Stderr, "%v (scripts/deps fetches it)\n", err)
+			return 1
+		}
+		code := m.Run()
+		if n := engine.Live(); n != 0 {
+			fmt.Fprintf(os.Stderr, "%d C objects left alive\n", n)
+			return 1
+		}
+		return code
+	}())
+}
+
+// model describes a supplied file, as shared/models/README.md does.
+func model(t testing.TB, name string) models.Model {
+	t.Helper()
+	path := filepath.Join("..", "..", "..", "shared", "models", name+".onnx")
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("needs ../shared: models/" + name + ".onnx")
+	}
+	image := func(h, w int64) []models.Port {
+		return []models.Port{{Name: "input", Shape: []int64{-1, 3, h, w}}}
+	}
+	list := func(values ...int64) []models.Port {
+		ports := make([]models.Port, len(values))
+		for i, v := range values {
+			ports[i] = models.Port{Shape: []int64{-1, -1, v}}
+		}
+		return ports
+	}
+	mask := []models.Port{{Name: "mask", Shape: []int64{-1, 1, -1, -1}}}
+	m := models.Model{Path: path}
+	m.Name = name
+	switch name {
+	case "retinaface_mobilenet025":
+		m.Inputs, m.Outputs = image(-1, -1), list(4, 2, 10)
+		m.Canvases = models.Canvases{Step: 256, Max: 1024}
+		m.Session.MemoryPattern = true
+	case "yunet_n":
+		m.Inputs, m.Outputs = image(-1, -1), list(1, 1, 1, 1, 1, 1, 4, 4, 4, 10, 10, 10)
+		m.Canvases = models.Canvases{Step: 256, Max: 1024}
+	case "ultralight_rfb_320":
+		m.Inputs, m.Outputs = image(240, 320), list(2, 4)
+	case "ultralight_rfb_640":
+		m.Inputs, m.Outputs = image(480, 640), list(2, 4)
+	case "u2netp":
+		m.Inputs, m.Outputs = image(-1, -1), mask
+		m.Recipe.Width, m.Recipe.Height = 320, 320
+	case "prisma_portrait":
+		m.Inputs, m.Outputs = image(-1, -1), mask
+		m.Recipe.Width, m.Recipe.Height = 256, 256
+	case "nsfw_mobilenetv2":
+		m.Inputs, m.Outputs = image(224, 224), []models.Port{{Shape: []int64{-1, 5}}}
+	default:
+		t.Fatalf("no model %s", name)
+	}
+	return m
+}
+
+func load(t testing.TB, m models.Model) inference.Session {
+	t.Helper()
+	s, err := engine.Load(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func run(t testing.TB, s inference.Session, in models.Tensor) []models.Tensor {
+	t.Helper()
+	out, err := s.Run(t.Context(), []models.Tensor{in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// noise is an input that differs in every place.
+func noise(seed uint64, shape ...int64) models.Tensor {
+	random := rand.New(rand.NewPCG(seed, 1))
+	t := models.Tensor{Shape: shape, Data: make([]float32, models.Elements(shape))}
+	for i := range t.Data {
+		t.Data[i] = float32(random.NormFloat64())
+	}
+	return t
+}
+
+func TestSession_BatchOfThreeEqualsAlone(t *testing.T) {
+	for name, side := range map[string]int64{"retinaface_mobilenet025": 256, "u2netp": 320, "yunet_n": 256} {
+		t.Run(name, func(t *testing.T) {
+			s := load(t, model(t, name))
+			batch := noise(7, 3, 3, side, side)
+			together := run(t, s, batch)
+			each := len(batch.Data) / 3
+			for n := range 3 {
+				alone := run(t, s, models.Tensor{Shape: []int64{1, 3, side, side}, Data: batch.Data[n*each : (n+1)*each]})
+				for i, a := range alone {
+					part := together[i].Data[n*len(a.Data) : (n+1)*len(a.Data)]
+					for k := range a.Data {
+						if math.Abs(float64(a.Data[k]-part[k])) > 1e-5 {
+							t.Fatalf("picture %d, output %d, value %d: %v alone, %v in the batch", n, i, k, a.Data[k], part[k])
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestSession_RunsSideBySide(t *testing.T) {
+	s := load(t, model(t, "retinaface_mobilenet025"))
+	var wg sync.WaitGroup
+	for i := range uint64(4) {
+		in := noise(i, 1, 3, 256, 256)
+		want := run(t, s, in)
+		wg.Go(func() {
+			for range 3 {
+				got, err := s.Run(context.Background(), []models.Tensor{in})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !slices.Equal(got[1].Data, want[1].Data) {
+					t.Errorf("input %d: another answer beside other runs", i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestSession_RefusesWhatDoesNotFit(t *testing.T) {
+	s := load(t, model(t, "ultralight_rfb_320"))
+	good := noise(1, 1, 3, 240, 320)
+	tests := map[string][]models.Tensor{
+		"no input":       nil,
+		"two inputs":     {good, good},
+		"another size":   {noise(1, 1, 3, 320, 240)},
+		"another rank":   {noise(1, 3, 240, 320)},
+		"values missing": {{Shape: good.Shape, Data: good.Data[1:]}},
+		"empty batch":    {{Shape: []int64{0, 3, 240, 320}}},
+	}
+	for name, in := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := s.Run(t.Context(), in); !fault.Is(err, fault.Invalid) {
+				t.Errorf("got %v, want fault.Invalid", err)
+			}
+		})
+	}
+	run(t, s, good)
+}
+
+func TestSession_FullArenaIsBusyAndASmallerBatchStillRuns(t *testing.T) {
+	s := load(t, model(t, "u2netp"))
+	_, err := s.Run(t.Context(), []models.Tensor{noise(1, 8, 3, 320, 320)})
+	if !fault.Is(err, fault.Busy) {
+		t.Fatalf("a batch of 8 in %d MiB gave %v, want fault.Busy", arena>>20, err)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("error of several lines: %q", err)
+	}
+	run(t, s, noise(1, 1, 3, 320, 320))
+}
+
+func TestSession_ShrinksItsMemoryAfterARun(t *testing.T) {
+	s := load(t, model(t, "u2netp"))
+	before := engine.Used()
+	if before < 0 {
+		t.Skip("this C library does not say what its heap holds")
+	}
+	run(t, s, noise(1, 2, 3, 320, 320))
+	// The run takes far more than 100 MB.
+	if kept := engine.Used() - before; kept > 16<<20 {
+		t.Errorf("%d MiB stay after a run", kept>>20)
+	}
+}
+
+func TestSession_StopsWhenTheContextEnds(t *testing.T) {
+	s := load(t, model(t, "u2netp"))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond) // a run takes ten times that
+	defer cancel()
+	if _, err := s.Run(ctx, []models.Tensor{noise(1, 1, 3, 320, 320)}); !fault.Is(err, fault.Timeout) {
+		t.Errorf("got %v, want fault.Timeout", err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Run(cancelled, []models.Tensor{noise(1, 1, 3, 320, 320)}); !fault.Is(err, fault.Canceled) {
+		t.Errorf("got %v, want fault.Canceled", err)
+	}
+	run(t, s, noise(1, 1, 3, 320, 320))
+}
+
+func TestSession_RunAfterCloseIsAnError(t *testing.T) {
+	s := load(t, model(t, "ultralight_rfb_320"))
+	if err := errors.Join(s.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Run(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}); err == nil {
+		t.Error("a closed session ran")
+	}
+}
+
+func TestEngine_MeasuresWhatALoadedModelHolds(t *testing.T) {
+	m := model(t, "nsfw_mobilenetv2")
+	info, err := os.Stat(m.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := engine.Used()
+	if before < 0 {
+		t.Skip("this C library does not say what its heap holds")
+	}
+	s, err := engine.Load(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Weights as in the file, some of them packed a second time.
+	if rest := s.Rest(); rest < info.Size()/2 || rest > 4*info.Size() {
+		t.Errorf("rest is %d, the file has %d bytes", rest, info.Size())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := engine.Used() - before; left > info.Size()/4 {
+		t.Errorf("%d bytes stay after closing", left)
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		batch int64
+		side  int64
+	}{
+		{"retinaface_mobilenet025", 1, 256}, {"retinaface_mobilenet025", 1, 1024}, {"retinaface_mobilenet025", 4, 1024},
+		{"yunet_n", 1, 1024}, {"u2netp", 1, 320}, {"prisma_portrait", 1, 256}, {"prisma_portrait", 4, 256},
+	} {
+		b.Run(fmt.Sprintf("%s/%d/%d", c.name, c.side, c.batch), func(b *testing.B) {
+			s, in := load(b, model(b, c.name)), noise(1, c.batch, 3, c.side, c.side)
+			for b.Loop() {
+				run(b, s, in)
+			}
+			b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N)/float64(c.batch), "ms/picture")
+		})
+	}
+}
