@@ -1,0 +1,135 @@
+package api
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"focal/core/fault"
+	"focal/core/pipeline"
+	"focal/server/source"
+
+	"github.com/valyala/fasthttp"
+)
+
+// contentPolicy keeps a picture that is opened as a page from doing anything;
+// it is the one that Cloudflare sends.
+const contentPolicy = "default-src 'none'; navigate-to 'none'; form-action 'none'; img-src data:; style-src 'unsafe-inline';"
+
+// degradedAge is how long a picture from the ladder may be kept: long enough
+// to spare a part that is down, short enough that a cache forgets it.
+const degradedAge = "public, max-age=10"
+
+// answer writes a finished picture, or 304 where the client has it.
+func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r pipeline.Result, fetched time.Duration) {
+	h := &ctx.Response.Header
+	sum := sha256.Sum256(r.Body)
+	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	h.Set("ETag", etag)
+	h.Set("Vary", "Accept")
+	h.Set("Content-Security-Policy", contentPolicy)
+	switch {
+	case r.Findings.Degraded != nil:
+		h.Set("Cache-Control", degradedAge)
+		d := r.Findings.Degraded
+		h.Set("Focal-Degraded", fmt.Sprintf("%s=%s; reason=%s", d.From, d.To, d.Reason))
+	case original.CacheControl != "":
+		h.Set("Cache-Control", original.CacheControl)
+	}
+	if v := inferenceHeader(r.Findings); v != "" {
+		h.Set("Focal-Inference", v)
+	}
+	for _, w := range r.Warnings {
+		h.Add("Warning", `cf-images 299 "`+w+`"`)
+	}
+	t := r.Timing
+	h.Set("Server-Timing", fmt.Sprintf("fetch;dur=%s, decode;dur=%s, infer;dur=%s, render;dur=%s",
+		millis(fetched), millis(t.Decode), millis(t.Infer), millis(t.Render)))
+	h.Set("Cf-Resized", fmt.Sprintf("internal=ok/m q=0 n=%d c=%d+%d v=%s l=%d",
+		fetched.Milliseconds(), t.Decode.Milliseconds(), t.Render.Milliseconds(), s.config.Version, len(r.Body)))
+	if matches(string(ctx.Request.Header.Peek("If-None-Match")), etag) {
+		ctx.SetStatusCode(fasthttp.StatusNotModified)
+		return
+	}
+	ctx.SetContentType(r.ContentType)
+	ctx.Response.SetBodyRaw(r.Body)
+}
+
+// inferenceHeader tells how each finding was made, one item a finding.
+func inferenceHeader(f pipeline.Findings) string {
+	var items []string
+	if f.Faces != nil {
+		items = append(items, fmt.Sprintf("face; model=%s; provider=%s; result=%s; count=%d",
+			f.Faces.Model, f.Faces.Provider, f.Faces.How, len(f.Faces.Value)))
+	}
+	if f.Foreground != nil {
+		items = append(items, fmt.Sprintf("foreground; model=%s; provider=%s; result=%s; coverage=%.4g",
+			f.Foreground.Model, f.Foreground.Provider, f.Foreground.How, pipeline.Coverage(f.Foreground.Value)))
+	}
+	return strings.Join(items, ", ")
+}
+
+// matches reads If-None-Match (RFC 9110 §13.1.2) with weak comparison.
+func matches(header, etag string) bool {
+	for item := range strings.SplitSeq(header, ",") {
+		item = strings.TrimPrefix(strings.TrimSpace(item), "W/")
+		if item == etag || item == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// millis writes a duration as Server-Timing does, in milliseconds.
+func millis(d time.Duration) string {
+	return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 1, 64)
+}
+
+// text answers with plain text.
+func (s *Server) text(ctx *fasthttp.RequestCtx, status int, body string) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString(body)
+}
+
+// fail answers with an error in Cloudflare's form: text, a code, the header
+// that clients test for.
+func (s *Server) fail(ctx *fasthttp.RequestCtx, err error) {
+	n := numbersOf(err)
+	message := err.Error()
+	if fault.Is(err, fault.Internal) {
+		s.config.Log.Error("internal error", "error", err.Error())
+		message = "internal error"
+	}
+	ctx.Response.ResetBody()
+	h := &ctx.Response.Header
+	h.Set("Cf-Resized", "err="+strconv.Itoa(n.code))
+	h.Set("Cache-Control", "no-store")
+	if after := fault.RetryAfter(err); n.status == fasthttp.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.Itoa(max(1, int((after+time.Second-1)/time.Second))))
+	}
+	s.text(ctx, n.status, fmt.Sprintf("ERROR %d: %s\n", n.code, oneLine(message)))
+}
+
+// oneLine keeps foreign text from breaking the form of an error.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// ready answers /readyz.
+func (s *Server) ready(ctx *fasthttp.RequestCtx) {
+	body, ready := s.config.Ready(ctx)
+	var b bytes.Buffer
+	if err := json.NewEncoder(&b).Encode(body); err != nil {
+		s.fail(ctx, fault.New(fault.Internal, "api.ready", "%w", err))
+		return
+	}
+	if !ready {
+		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(b.Bytes())
+}

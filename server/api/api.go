@@ -1,0 +1,130 @@
+// Package api is the HTTP face of the image server: routes, admission,
+// answers, errors.
+//
+// fasthttp lives here and nowhere else: a *fasthttp.RequestCtx dies when its
+// handler returns, so every byte that goes further is copied at the door. The
+// package knows nothing of inference beyond the headers that speak of it, and
+// nothing of how a picture is made. It owns the listener's goroutines, which
+// end with Close.
+//
+// fasthttp neither recovers panics, nor bounds a handler's time, nor notices a
+// client that leaves: the first two are done here, and a request whose client
+// left works on to its deadline.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"focal/core/pipeline"
+	"focal/server/source"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+)
+
+// Sources fetches originals.
+type Sources interface {
+	// Fetch returns the original that ref names; its Release gives its memory
+	// back.
+	Fetch(ctx context.Context, ref string) (*source.Original, error)
+}
+
+// Pictures makes pictures.
+type Pictures interface {
+	Make(ctx context.Context, r pipeline.Request) (pipeline.Result, error)
+}
+
+// Config bounds and describes the server.
+type Config struct {
+	Version string
+	Timeout time.Duration // of one request, all its waits included (--timeout)
+	// Admitted is how many requests may be under way or waiting; more are
+	// refused before any work (--queue).
+	Admitted int
+	// Ready answers /readyz: a value for JSON, and whether the server is ready.
+	Ready func(ctx context.Context) (body any, ready bool)
+	// Samples lists sources that the start page links to.
+	Samples func() []string
+	// Configured says whether there is any place that path sources come from.
+	Configured bool
+	Registry   prometheus.Registerer
+	Gatherer   prometheus.Gatherer
+	Log        *slog.Logger
+}
+
+// DefaultConfig returns a half-minute timeout and room for 128 requests.
+func DefaultConfig() Config {
+	return Config{Version: "dev", Timeout: 30 * time.Second, Admitted: 128, Log: slog.New(slog.DiscardHandler)}
+}
+
+// Validate reports unusable values.
+func (c Config) Validate() error {
+	switch {
+	case c.Timeout <= 0:
+		return fmt.Errorf("--timeout %s: want more than nothing", c.Timeout)
+	case c.Admitted < 1:
+		return fmt.Errorf("--queue %d: want at least 1", c.Admitted)
+	case c.Ready == nil, c.Samples == nil, c.Registry == nil, c.Gatherer == nil, c.Log == nil:
+		return errors.New("api: Ready, Samples, Registry, Gatherer and Log must be set")
+	}
+	return nil
+}
+
+// Server answers requests. It is safe for concurrent use.
+type Server struct {
+	config   Config
+	sources  Sources
+	pictures Pictures
+	metrics  *metrics
+	http     *fasthttp.Server
+	scrape   fasthttp.RequestHandler
+
+	admitted atomic.Int64  // transform requests under way or waiting
+	serial   atomic.Uint64 // makes request ids unique within the process
+}
+
+// The largest request head: signed URLs with long option lists reach 5 kB.
+const maxHead = 32 << 10
+
+// New builds a server.
+func New(c Config, sources Sources, pictures Pictures) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, sources: sources, pictures: pictures}
+	s.metrics = newMetrics(c.Registry, func() float64 { return float64(s.admitted.Load()) })
+	s.scrape = scrapeHandler(c.Gatherer)
+	s.http = &fasthttp.Server{
+		Name:                          "focal",
+		Handler:                       s.handle,
+		ErrorHandler:                  s.refuseUnread,
+		ReadBufferSize:                maxHead,
+		ReadTimeout:                   30 * time.Second,
+		WriteTimeout:                  2 * time.Minute,
+		IdleTimeout:                   2 * time.Minute,
+		MaxRequestBodySize:            1 << 20, // no route takes a body yet
+		DisableHeaderNamesNormalizing: false,
+		NoDefaultContentType:          true,
+		CloseOnShutdown:               true,
+		Logger:                        quiet{c.Log},
+	}
+	return s, nil
+}
+
+// Serve answers on l until Close; it returns nil then.
+func (s *Server) Serve(l net.Listener) error { return s.http.Serve(l) }
+
+// Close stops accepting and waits for the requests under way, until ctx ends.
+func (s *Server) Close(ctx context.Context) error { return s.http.ShutdownWithContext(ctx) }
+
+// quiet takes fasthttp's own messages, which speak of single connections, as
+// debug output.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, args ...any) { q.log.Debug(fmt.Sprintf(format, args...)) }

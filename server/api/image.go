@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"focal/core/fault"
+	"focal/core/pipeline"
+	"focal/core/transform"
+
+	"github.com/valyala/fasthttp"
+)
+
+// image answers a transform: admit, understand, fetch, make, answer. rest is
+// what follows the prefix, as it was sent.
+func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
+	id := s.requestID()
+	ctx.Response.Header.Set("Focal-Request-Id", id)
+	if n := s.admitted.Add(1); n > int64(s.config.Admitted) {
+		s.admitted.Add(-1)
+		s.fail(ctx, fault.New(fault.Busy, "api.image", "%d requests are under way, the most that --queue allows", s.config.Admitted).After(time.Second))
+		return
+	}
+	defer s.admitted.Add(-1)
+	// The client's leaving is not noticed, so the deadline is all that ends a
+	// request early.
+	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
+	defer cancel()
+
+	if query != "" {
+		rest += "?" + query // it belongs to the source
+	}
+	opts, ref, err := transform.Split(rest)
+	if err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	options, warnings, err := transform.Parse(opts)
+	if err != nil {
+		s.fail(ctx, err)
+		return
+	}
+	if err := s.deliver(ctx, work, options, ref, warnings); err != nil {
+		kind := fault.KindOf(err)
+		s.config.Log.Info("refused", "id", id, "kind", kind.String(), "error", err.Error(), "options", opts, "source", ref)
+		s.fail(ctx, err)
+	}
+}
+
+// deliver fetches the source, has the picture made and answers with it.
+func (s *Server) deliver(ctx *fasthttp.RequestCtx, work context.Context, options transform.Options, ref string, warnings []string) error {
+	start := time.Now()
+	original, err := s.sources.Fetch(work, ref)
+	if err != nil {
+		return fetchError{err}
+	}
+	defer original.Release()
+	fetched := time.Since(start)
+
+	result, err := s.pictures.Make(work, pipeline.Request{
+		Source:  pipeline.Source{Bytes: original.Bytes, Digest: original.Digest},
+		Options: options,
+		Accept:  acceptOf(string(ctx.Request.Header.Peek("Accept"))),
+	})
+	if err != nil {
+		return err
+	}
+	result.Warnings = append(warnings, result.Warnings...)
+	s.answer(ctx, original, result, fetched)
+	return nil
+}
+
+// fetchError marks an error of fetching the source: some kinds have other
+// numbers there.
+type fetchError struct{ error }
+
+// Unwrap returns the error as it came.
+func (e fetchError) Unwrap() error { return e.error }
+
+// requestID returns a name for a request that is unique in the process; it is
+// in the answer and in the log.
+func (s *Server) requestID() string {
+	return fmt.Sprintf("%x-%x", processStart, s.serial.Add(1))
+}
+
+var processStart = time.Now().UnixMilli()

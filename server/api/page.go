@@ -1,0 +1,63 @@
+package api
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"net/url"
+
+	"focal/core/fault"
+
+	"github.com/valyala/fasthttp"
+)
+
+//go:embed start.html
+var startHTML string
+
+var startPage = template.Must(template.New("start").Parse(startHTML))
+
+// pageContentPolicy allows the start page its own style and pictures, nothing
+// else.
+const pageContentPolicy = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+// recipe is one link of the start page.
+type recipe struct{ Title, Options string }
+
+var recipes = []recipe{
+	{"Crop to the faces", "gravity=face,fit=cover,width=320,height=320"},
+	{"Closer: zoom 0.5", "gravity=face,zoom=0.5,fit=cover,width=320,height=320"},
+	{"Cut out the subject, on white", "segment=foreground,background=white,width=320,height=320"},
+	{"Faces, cut out, on white", "gravity=face,zoom=0.5,segment=foreground,background=white,width=320,height=320"},
+	{"What is in it, as JSON", "gravity=face,segment=foreground,format=json"},
+}
+
+// start answers the start page: links that work, or how to give it pictures.
+func (s *Server) start(ctx *fasthttp.RequestCtx) {
+	type link struct{ Title, Options, URL string }
+	type sample struct {
+		Name  string
+		Thumb string
+		Links []link
+	}
+	page := struct {
+		Version    string
+		Configured bool
+		Samples    []sample
+	}{Version: s.config.Version, Configured: s.config.Configured}
+	for _, name := range s.config.Samples() {
+		source := (&url.URL{Path: name}).EscapedPath()
+		one := sample{Name: name, Thumb: imagePrefix + "width=240,height=160,fit=cover,gravity=auto/" + source}
+		for _, r := range recipes {
+			one.Links = append(one.Links, link{r.Title, r.Options, imagePrefix + r.Options + "/" + source})
+		}
+		page.Samples = append(page.Samples, one)
+	}
+	var b bytes.Buffer
+	if err := startPage.Execute(&b, page); err != nil {
+		s.fail(ctx, fault.New(fault.Internal, "api.start", "%w", err))
+		return
+	}
+	ctx.Response.Header.Set("Content-Security-Policy", pageContentPolicy)
+	ctx.SetContentType("text/html; charset=utf-8")
+	ctx.SetBody(b.Bytes())
+}
