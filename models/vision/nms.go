@@ -2,7 +2,6 @@ package vision
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"focal/core/pixel"
@@ -11,8 +10,8 @@ import (
 // IoU is the intersection of two boxes over their union, 0 where either is
 // empty. It does not matter whether the units of x and y are the same.
 func IoU(a, b pixel.Box) float64 {
-	w := math.Min(a.X+a.W, b.X+b.W) - math.Max(a.X, b.X)
-	h := math.Min(a.Y+a.H, b.Y+b.H) - math.Max(a.Y, b.Y)
+	w := min(a.X+a.W, b.X+b.W) - max(a.X, b.X)
+	h := min(a.Y+a.H, b.Y+b.H) - max(a.Y, b.Y)
 	if !(w > 0 && h > 0) {
 		return 0
 	}
