@@ -58,8 +58,11 @@ type Artefact struct {
 	File   string   `yaml:"file"` // name that FOCAL_MODEL_MIRROR is asked for
 	URLs   []string `yaml:"urls"`
 	SHA256 string   `yaml:"sha256"`
-	MD5    string   `yaml:"md5,omitempty"` // where upstream published no SHA-256
+	MD5    string   `yaml:"md5,omitempty"` // what upstream published; checked besides
 	Bytes  int64    `yaml:"bytes,omitempty"`
+	// FixedBatch says that the file takes one picture at a time, whatever the
+	// batch axis of the manifest's ports; alternatives may differ in it.
+	FixedBatch bool `yaml:"fixed_batch,omitempty"`
 	// Proven says that these very weights were run by this project's tests.
 	Proven bool `yaml:"proven"`
 }
