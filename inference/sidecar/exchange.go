@@ -1,0 +1,105 @@
+package sidecar
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"syscall"
+	"time"
+
+	"focal/core/fault"
+)
+
+// message is one request to a sidecar.
+type message struct {
+	op     string
+	method string
+	path   string
+	query  url.Values
+	header http.Header
+	body   []byte
+}
+
+// response is an answer read to its end.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// send exchanges m, and turns an answer that is no 200 into its error.
+func (c *Client) send(ctx context.Context, m message) (response, error) {
+	got, err := c.exchange(ctx, m)
+	if err == nil && got.status != http.StatusOK {
+		err = parseProblem(m.op, got.status, got.header, got.body)
+	}
+	return got, err
+}
+
+// exchange sends m and reads the answer:
+//
+//  1. An answer of any status is an answer.
+//  2. The caller's time is over: Timeout or Canceled.
+//  3. No connection: nobody listens there (Unavailable), or so many wait that
+//     the backlog is full (Busy).
+//  4. The connection broke: the sidecar was killed over it. Once more, over a
+//     fresh connection, which waits in the listener's backlog until the next
+//     sidecar is there or the caller's time is over. The kept connections
+//     lead to the dead one too and are dropped first.
+//  5. It broke again: Unavailable. The question itself may be what kills.
+func (c *Client) exchange(ctx context.Context, m message) (response, error) {
+	for attempt := 1; ; attempt++ {
+		got, err := c.try(ctx, m)
+		if err == nil { // 1
+			return got, nil
+		}
+		if ctx.Err() != nil { // 2
+			return got, fault.New(fault.KindOf(ctx.Err()), m.op, "no answer from the inference sidecar in time: %w", ctx.Err())
+		}
+		var dial *net.OpError
+		if errors.As(err, &dial) && dial.Op == "dial" { // 3
+			if errors.Is(err, syscall.EAGAIN) {
+				return got, fault.New(fault.Busy, m.op, "the inference socket's backlog is full: %w", err).After(time.Second)
+			}
+			return got, fault.New(fault.Unavailable, m.op, "no inference sidecar at %s: %w", c.cfg.Address, err)
+		}
+		if attempt == 2 { // 5
+			return got, fault.New(fault.Unavailable, m.op, "the connection to the inference sidecar broke twice: %w", err)
+		}
+		c.http.CloseIdleConnections() // 4
+	}
+}
+
+// try sends m once. Errors are those of the connection.
+func (c *Client) try(ctx context.Context, m message) (response, error) {
+	target := *c.base
+	target.Path, target.RawQuery = m.path, m.query.Encode()
+	req, err := http.NewRequestWithContext(ctx, m.method, target.String(), bytes.NewReader(m.body))
+	if err != nil {
+		return response{}, err
+	}
+	for key, values := range m.header {
+		req.Header[key] = values
+	}
+	if c.cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		// Relative, because the clocks of two machines differ.
+		req.Header.Set(headerTimeout, strconv.FormatInt(max(0, time.Until(deadline).Milliseconds()), 10))
+	}
+	resp, err := c.http.RoundTrip(req)
+	if err != nil {
+		return response{}, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return response{}, err
+	}
+	return response{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
