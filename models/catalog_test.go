@@ -157,3 +157,54 @@ func FuzzParseManifest(f *testing.F) {
 		}
 	})
 }
+
+func TestCatalog_IsWhatTheDocumentationSays(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "models.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "| `") && strings.Count(line, "|") == 6 {
+			rows++
+		}
+	}
+	all := models.Catalog()
+	if rows != len(all) {
+		t.Errorf("%d rows for %d models", rows, len(all))
+	}
+	for _, m := range all {
+		row := "| `" + m.Name + "` | " + string(m.Task)
+		i := strings.Index(string(text), row)
+		if i < 0 {
+			t.Errorf("no row begins with %q", row)
+			continue
+		}
+		line, _, _ := strings.Cut(string(text)[i:], "\n")
+		if !strings.Contains(line, "| "+m.Licence.SPDX+" |") || !strings.Contains(line, "(default") == isFirstChoice(m) {
+			t.Errorf("row %q: wrong licence or default", line)
+		}
+	}
+}
+
+// isFirstChoice reports whether m is the first choice of its task on some device.
+func isFirstChoice(m models.Manifest) bool {
+	return models.Preferred(m.Task, "cpu")[0] == m.Name || models.Preferred(m.Task, "cuda")[0] == m.Name
+}
+
+func TestParseManifest_ReadsTheExampleOfTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "models.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(text), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	example = strings.Replace(example, "…", strings.Repeat("0", 64), 1)
+	m, err := models.ParseManifest("docs/models.md", []byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepare(m); err != nil {
+		t.Fatal(err)
+	}
+}
