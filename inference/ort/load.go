@@ -147,25 +147,32 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 	return &session{engine: e, c: c, inputs: m.Inputs, outputs: m.Outputs, rest: rest}, nil
 }
 
-// options are what all sessions have in common. Whoever calls frees them.
+// options are those of a session of m. Whoever calls frees them.
 func (e *Engine) options(m models.Model) (*onnx.SessionOptions, error) {
-	o, err := onnx.NewSessionOptions()
+	o, err := sessionOptions(e.config.Threads, m.Session.MemoryPattern)
 	if err != nil {
 		return nil, classify("ort.Load", fault.Internal, err)
 	}
 	e.live.Add(1)
+	return o, nil
+}
+
+func sessionOptions(threads int, memoryPattern bool) (*onnx.SessionOptions, error) {
+	o, err := onnx.NewSessionOptions()
+	if err != nil {
+		return nil, err
+	}
 	err = errors.Join(
-		o.SetIntraOpNumThreads(e.config.Threads),
+		o.SetIntraOpNumThreads(threads),
 		o.SetInterOpNumThreads(1),
 		o.SetExecutionMode(onnx.ExecutionModeSequential),
-		o.SetMemPattern(m.Session.MemoryPattern),
+		o.SetMemPattern(memoryPattern),
 		o.AddSessionConfigEntry("session.use_env_allocators", "1"),
 		// Threads that wait by spinning take the cores of the image server.
 		o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 	)
 	if err != nil {
-		e.free(o)
-		return nil, classify("ort.Load", fault.Internal, err)
+		return nil, errors.Join(err, o.Destroy())
 	}
 	return o, nil
 }

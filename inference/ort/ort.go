@@ -57,6 +57,7 @@ func (c Config) Validate() error {
 // what it holds besides its sessions lasts as long as the process.
 type Engine struct {
 	config   Config
+	arena    *arena
 	atOpen   int64 // C heap before the first session
 	live     atomic.Int64
 	activity activity
@@ -93,35 +94,15 @@ func Open(c Config) (*Engine, error) {
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelFatal()); err != nil {
 		return nil, fault.New(fault.Unsupported, op, "%s does not start: %w", library, err)
 	}
-	if err := settle(c); err != nil {
-		return nil, fault.New(fault.Internal, op, "%w", err)
-	}
-	return &Engine{config: c, atOpen: heapInUse()}, nil
-}
-
-// settle does what must be done once, before the first session.
-func settle(c Config) error {
 	// Beside the environment variable: the two switches are not the same one.
 	if err := onnx.DisableTelemetry(); err != nil {
-		return fmt.Errorf("telemetry: %w", err)
+		return nil, fault.New(fault.Internal, op, "telemetry: %w", err)
 	}
-	const (
-		sameAsRequested = 1  // grow by what is needed, so that shrinking gives all of it back
-		asUsual         = -1 // what ONNX Runtime does by itself
-	)
-	arena, err := onnx.NewArenaCfg(int(c.Arena), sameAsRequested, asUsual, asUsual)
+	a, err := newArena(c.Arena)
 	if err != nil {
-		return fmt.Errorf("arena: %w", err)
+		return nil, fault.New(fault.Internal, op, "%w", err)
 	}
-	defer arena.Destroy()
-	where, err := onnx.GetMemoryInfo()
-	if err != nil {
-		return fmt.Errorf("arena: %w", err)
-	}
-	if err := onnx.CreateAndRegisterAllocator(where, arena); err != nil {
-		return fmt.Errorf("arena: %w", err)
-	}
-	return nil
+	return &Engine{config: c, arena: a, atOpen: heapInUse()}, nil
 }
 
 // Version is the version of the ONNX Runtime that was opened.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 
 	onnx "github.com/yalue/onnxruntime_go"
@@ -80,13 +81,14 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor) ([]models.Ten
 	results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
 	err := s.call(ctx, values, results)
 	outputs, bad := s.take(results, inputs[0].Shape[0])
+	bad = errors.Join(bad, s.engine.arena.shrink())
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, fault.New(fault.KindOf(ctx.Err()), op, "stopped: %w", ctx.Err())
 	case err != nil:
 		return nil, classify(op, fault.Internal, err)
 	case bad != nil:
-		return nil, bad
+		return nil, classify(op, fault.Internal, bad)
 	}
 	return outputs, nil
 }
@@ -99,11 +101,7 @@ func (s *session) check(inputs []models.Tensor) error {
 	}
 	for i, in := range inputs {
 		want := s.inputs[i].Shape
-		fits := len(in.Shape) == len(want)
-		for k := 0; fits && k < len(want); k++ {
-			fits = want[k] <= 0 || want[k] == in.Shape[k]
-		}
-		if !fits {
+		if !fits(in.Shape, want) {
 			return fault.New(fault.Invalid, op, "input %d has shape %v: the model takes %v", i, in.Shape, want)
 		}
 		if n := models.Elements(in.Shape); n < 0 || n != int64(len(in.Data)) {
@@ -116,6 +114,11 @@ func (s *session) check(inputs []models.Tensor) error {
 	return nil
 }
 
+// fits compares a shape with that of a port, whose free axes are not positive.
+func fits(shape, port []int64) bool {
+	return slices.EqualFunc(shape, port, func(n, want int64) bool { return want <= 0 || n == want })
+}
+
 // call runs C and comes back when C has.
 func (s *session) call(ctx context.Context, inputs, results []onnx.Value) error {
 	options, err := onnx.NewRunOptions()
@@ -124,10 +127,6 @@ func (s *session) call(ctx context.Context, inputs, results []onnx.Value) error 
 	}
 	s.engine.live.Add(1)
 	defer s.engine.free(options)
-	// Without it the shared arena keeps the largest run there ever was.
-	if err := options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0"); err != nil {
-		return err
-	}
 	terminated := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { terminated <- options.Terminate() })
 	err = s.c.RunWithOptions(inputs, results, options)
@@ -155,7 +154,7 @@ func (s *session) take(results []onnx.Value, batch int64) ([]models.Tensor, erro
 			outputs[i] = models.Tensor{Shape: t.GetShape(), Data: t.GetData()}
 		}
 		s.engine.free(r)
-		if want := s.outputs[i].Shape; !ok || len(outputs[i].Shape) != len(want) || outputs[i].Shape[0] != batch {
+		if want := s.outputs[i].Shape; !ok || !fits(outputs[i].Shape, want) || outputs[i].Shape[0] != batch {
 			bad = fault.New(fault.Internal, op, "output %d has shape %v for a batch of %d: the manifest has %v", i, outputs[i].Shape, batch, want)
 		}
 	}

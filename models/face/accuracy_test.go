@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"image/draw"
 	"image/jpeg"
 	"os"
 	"path/filepath"
@@ -164,13 +165,11 @@ func look(t *testing.T, path string) (pixel.Buffer, pixel.Size) {
 }
 
 func rgb(img image.Image) pixel.Buffer {
-	b := img.Bounds()
-	out := pixel.Buffer{Width: b.Dx(), Height: b.Dy(), Channels: 3, Pix: make([]byte, 0, b.Dx()*b.Dy()*3)}
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			r, g, b, _ := img.At(x, y).RGBA()
-			out.Pix = append(out.Pix, byte(r>>8), byte(g>>8), byte(b>>8))
-		}
+	rgba := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
+	draw.Draw(rgba, rgba.Rect, img, img.Bounds().Min, draw.Src)
+	out := pixel.Buffer{Width: rgba.Rect.Dx(), Height: rgba.Rect.Dy(), Channels: 3}
+	for p := range slices.Chunk(rgba.Pix, 4) {
+		out.Pix = append(out.Pix, p[:3]...)
 	}
 	return out
 }

@@ -19,11 +19,11 @@ func IoU(a, b pixel.Box) float64 {
 	return both / (a.W*a.H + b.W*b.H - both)
 }
 
-// NMS is greedy non-maximum suppression: the best box stays and drives out
-// every weaker one that overlaps it by more than iou, then the best of the
-// rest, until limit boxes stay. It returns indices by falling score, equal
-// scores in the order given. It takes limit × len(boxes) comparisons, so a
-// limit also bounds the time.
+// NMS is greedy non-maximum suppression: box by box, the best first, one stays
+// unless it overlaps a better one that stayed by more than iou, until limit
+// boxes stay. It returns indices by falling score, equal scores in the order
+// given. It takes at most limit × len(boxes) comparisons, so a limit also
+// bounds the time.
 //
 // It is Go in both builds: OpenCV's takes boxes in whole pixels only.
 func NMS(boxes []pixel.Box, scores []float64, iou float64, limit int) []int {
@@ -33,10 +33,13 @@ func NMS(boxes []pixel.Box, scores []float64, iou float64, limit int) []int {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
 	var kept []int
-	for len(order) > 0 && len(kept) < limit {
-		best := order[0]
-		kept = append(kept, best)
-		order = slices.DeleteFunc(order[1:], func(i int) bool { return IoU(boxes[best], boxes[i]) > iou })
+	for _, i := range order {
+		if len(kept) >= limit {
+			break
+		}
+		if !slices.ContainsFunc(kept, func(k int) bool { return IoU(boxes[k], boxes[i]) > iou }) {
+			kept = append(kept, i)
+		}
 	}
 	return kept
 }
