@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS=${OPENBLAS_NUM_THREADS:-1}
 # ONNX Runtime reports home unless it is told not to before it loads.
 export ORT_DISABLE_TELEMETRY=1
 
-# The models of this workplace's neighbour folder, where it exists.
+# The models in the neighbour folder ../shared, where there is one.
 if [ -z "${FOCAL_MODEL_MIRROR:-}" ] && [ -d "${root:?}/../shared/models" ]; then
   FOCAL_MODEL_MIRROR=$(cd "$root/../shared/models" && pwd)
   export FOCAL_MODEL_MIRROR
