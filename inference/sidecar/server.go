@@ -18,6 +18,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -253,6 +254,7 @@ func (s *Server) edge(h handler) http.Handler {
 			if fault.Is(err, fault.Internal) {
 				s.log.Error("inference request", "method", r.Method, "path", r.URL.Path, "error", err)
 			}
+			s.drain(w, r, fault.KindOf(err))
 			a = problemAnswer(err)
 		}
 		s.write(w, r, a)
@@ -277,6 +279,23 @@ func (s *Server) handle(h handler, w http.ResponseWriter, r *http.Request) (a an
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	return h(ctx, &request{Request: r, w: w, trusted: trusted})
+}
+
+// drain reads what a caller is still sending before it is refused: most read
+// the answer only when they have sent all, and breaking off would reset the
+// connection and lose the reason. Who waits for a 100-continue has sent
+// nothing, and need not; who was too slow gets no more time.
+func (s *Server) drain(w http.ResponseWriter, r *http.Request, kind fault.Kind) {
+	if r.ContentLength == 0 || r.Header.Get("Expect") != "" || kind == fault.Timeout || kind == fault.Canceled {
+		return
+	}
+	const patience = 5 * time.Second
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return // the connection is gone
+	}
+	if _, err := io.CopyN(io.Discard, r.Body, s.cfg.MaxBody); err != nil && err != io.EOF {
+		s.log.Debug("read the rest of a refused body", "path", r.URL.Path, "error", err)
+	}
 }
 
 // trusts reports whether r comes over the Unix socket or brings the token. A

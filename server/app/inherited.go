@@ -21,8 +21,8 @@ type Inheritance struct {
 	ready *os.File
 }
 
-// Inherited returns what a Child passed to this process; nil if it was started
-// by somebody else.
+// Inherited returns what a Child passed to this process; fault.Invalid if it
+// was started by somebody else.
 //
 // A process with a supervisor ignores interrupts: a Ctrl-C reaches the whole
 // process group, and the supervisor still needs its child to finish what it
@@ -32,7 +32,7 @@ type Inheritance struct {
 func Inherited() (*Inheritance, error) {
 	const op = "app.Inherited"
 	if os.Getenv(childMark) == "" {
-		return nil, nil
+		return nil, fault.New(fault.Invalid, op, "this process was not started as the child of a server: there is no socket to inherit")
 	}
 	if err := os.Unsetenv(childMark); err != nil { // a child of this process has no such files
 		return nil, fault.New(fault.Internal, op, "%w", err)
