@@ -57,19 +57,19 @@ func lateBy(now, deadline time.Time, wait time.Duration, known bool) time.Durati
 	return 0
 }
 
-// WouldBeLate reports whether a request that came now would be refused or miss
-// its deadline, and when to come back. An empty canvas stands for the slowest
-// that has run lately. It changes nothing and promises nothing.
-func (s *Scheduler) WouldBeLate(now time.Time, id ModelID, c Canvas, class inference.Class, deadline time.Time) (time.Duration, bool) {
+// WouldRefuse returns why a request that came now would be refused, or "" and
+// nil. An empty canvas stands for the slowest that has run lately. It changes
+// nothing and promises nothing: it is for saying so before anything is
+// decoded. A model that is not known yet is not refused.
+func (s *Scheduler) WouldRefuse(now time.Time, id ModelID, c Canvas, class inference.Class, deadline time.Time) (Reason, error) {
 	m := s.byID[id]
 	if m == nil {
-		return 0, false
+		return "", nil
 	}
 	if c == "" {
 		c = m.slowest(now)
 	}
-	_, err := s.admit(now, Request{Model: id, Canvas: c, Class: class, Deadline: deadline})
-	return fault.RetryAfter(err), fault.Is(err, fault.Busy) || fault.Is(err, fault.Unavailable)
+	return s.admit(now, Request{Model: id, Canvas: c, Class: class, Deadline: deadline})
 }
 
 func (m *model) slowest(now time.Time) Canvas {

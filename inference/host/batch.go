@@ -1,0 +1,99 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"focal/core/fault"
+	"focal/inference"
+	"focal/inference/sched"
+	"focal/models"
+)
+
+// canvasOf names the shapes of one item, without the batch axis: items of the
+// same name can be stacked.
+func canvasOf(inputs []models.Tensor) sched.Canvas {
+	var b strings.Builder
+	for i, t := range inputs {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		for k, d := range t.Shape[1:] {
+			if k > 0 {
+				b.WriteByte('x')
+			}
+			b.WriteString(strconv.FormatInt(d, 10))
+		}
+	}
+	return sched.Canvas(b.String())
+}
+
+// runBatch stacks items of one canvas, runs them together and hands each its
+// part of the outputs. Parts share memory with their batch.
+func runBatch(ctx context.Context, s inference.Session, items [][]models.Tensor) ([][]models.Tensor, error) {
+	outputs, err := s.Run(ctx, stack(items))
+	if err != nil {
+		return nil, err
+	}
+	return split(outputs, len(items))
+}
+
+// stack joins the tensors of items along the first axis. One item is itself.
+func stack(items [][]models.Tensor) []models.Tensor {
+	if len(items) == 1 {
+		return items[0]
+	}
+	batch := make([]models.Tensor, len(items[0]))
+	for i, first := range items[0] {
+		shape := append([]int64{int64(len(items))}, first.Shape[1:]...)
+		data := make([]float32, 0, len(items)*len(first.Data))
+		for _, item := range items {
+			data = append(data, item[i].Data...)
+		}
+		batch[i] = models.Tensor{Shape: shape, Data: data}
+	}
+	return batch
+}
+
+// split is the inverse of stack.
+func split(batch []models.Tensor, n int) ([][]models.Tensor, error) {
+	items := make([][]models.Tensor, n)
+	for i, t := range batch {
+		if len(t.Shape) == 0 || t.Shape[0] != int64(n) || models.Elements(t.Shape) != int64(len(t.Data)) {
+			return nil, fault.New(fault.Internal, "host.Run", "output %d of shape %v holds %d numbers for a batch of %d", i, t.Shape, len(t.Data), n)
+		}
+		shape, size := append([]int64{1}, t.Shape[1:]...), len(t.Data)/n
+		for k := range items {
+			items[k] = append(items[k], models.Tensor{Shape: shape, Data: t.Data[k*size : (k+1)*size : (k+1)*size]})
+		}
+	}
+	return items, nil
+}
+
+// checkInputs reports tensors that do not fit the ports of a model, by
+// position. A free axis takes any size.
+func checkInputs(inputs []models.Tensor, ports []models.Port) error {
+	if len(inputs) != len(ports) {
+		return fmt.Errorf("%d inputs: the model has %d", len(inputs), len(ports))
+	}
+	for i, t := range inputs {
+		port := ports[i]
+		if n := models.Elements(t.Shape); len(t.Shape) == 0 || n < 0 || n != int64(len(t.Data)) {
+			return fmt.Errorf("input %s of shape %v holds %d numbers", port.Name, t.Shape, len(t.Data))
+		}
+		if len(t.Shape) != len(port.Shape) {
+			return fmt.Errorf("input %s has shape %v: want %v", port.Name, t.Shape, port.Shape)
+		}
+		for axis, want := range port.Shape {
+			if axis > 0 && want >= 0 && t.Shape[axis] != want {
+				return fmt.Errorf("input %s has shape %v: want %v", port.Name, t.Shape, port.Shape)
+			}
+		}
+		if t.Shape[0] != inputs[0].Shape[0] {
+			return fmt.Errorf("input %s has a batch of %d, the first one of %d", port.Name, t.Shape[0], inputs[0].Shape[0])
+		}
+	}
+	return nil
+}

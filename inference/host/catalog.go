@@ -1,0 +1,174 @@
+package host
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"focal/core/fault"
+	"focal/core/pixel"
+	"focal/inference/sched"
+	"focal/models"
+)
+
+// served is a model made ready to answer with.
+type served struct {
+	models.Model
+	spec    sched.Spec
+	recipe  pixel.Digest
+	prepare func(pixel.Buffer) (models.Prepared, error)
+	decode  func(models.Prepared, []models.Tensor, *answer) error
+}
+
+// catalog finds models by name.
+type catalog struct {
+	cfg      Config
+	provider string
+	repo     Repository
+
+	mu       sync.Mutex // protects what follows
+	ready    map[string]*served
+	defaults map[models.Task]string // as the repository said: asking it reads the disk
+}
+
+func newCatalog(cfg Config, provider string, repo Repository) *catalog {
+	return &catalog{cfg: cfg, provider: provider, repo: repo, ready: map[string]*served{}, defaults: map[models.Task]string{}}
+}
+
+func (c *catalog) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.ready)
+	clear(c.defaults)
+}
+
+// defaultName returns the model of requests for task that name none. With
+// false it is known not to be there, with true it may still be missing.
+func (c *catalog) defaultName(task models.Task) (string, bool) {
+	name := c.cfg.DefaultFace
+	if task == models.TaskForeground {
+		name = c.cfg.DefaultForeground
+	}
+	if name != "" {
+		return name, true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if name, ok := c.defaults[task]; ok {
+		return name, true
+	}
+	name, ok := c.repo.Default(task, c.provider)
+	if ok { // what is missing may be pulled any moment
+		c.defaults[task] = name
+	}
+	return name, ok
+}
+
+// find returns the model called name, which must be for task; an empty name
+// means the default of task.
+func (c *catalog) find(name string, task models.Task) (*served, error) {
+	const op = "host.Find"
+	missing := fault.Invalid
+	if name == "" {
+		var ok bool
+		if name, ok = c.defaultName(task); !ok {
+			return nil, fault.New(fault.Unavailable, op, "no model for task %s is in the repository: pull %s", task, name)
+		}
+		missing = fault.Unavailable // nothing is wrong with the request
+	}
+	s, err := c.get(name, missing)
+	if err != nil {
+		return nil, err
+	}
+	if s.Task != task {
+		return nil, fault.New(fault.Invalid, op, "model %s is for task %s, not %s", name, s.Task, task)
+	}
+	return s, nil
+}
+
+// get returns the model called name, whatever its task; missing is the kind of
+// error for one that is not in the repository.
+func (c *catalog) get(name string, missing fault.Kind) (*served, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.ready[name]; s != nil {
+		return s, nil
+	}
+	all, err := c.repo.Models()
+	at := slices.IndexFunc(all, func(m models.Model) bool { return m.Name == name })
+	if at < 0 && err != nil {
+		return nil, fault.New(fault.Unavailable, "host.Find", "model %q is not among those that can be read: %w", name, err)
+	}
+	if at < 0 {
+		return nil, fault.New(missing, "host.Find", "model %q is not in the repository", name)
+	}
+	s, err := c.serve(all[at])
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "host.Find", "model %s cannot be used: %w", name, err)
+	}
+	c.ready[name] = s
+	return s, nil
+}
+
+func (c *catalog) serve(m models.Model) (*served, error) {
+	s := &served{Model: m, spec: c.spec(m), recipe: models.RecipeDigest(m.Manifest)}
+	switch m.Task {
+	case models.TaskFace:
+		a, err := c.cfg.Adapters.Face(m.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		s.prepare = a.Prepare
+		s.decode = func(p models.Prepared, out []models.Tensor, into *answer) (err error) {
+			into.faces, err = a.Decode(p, out)
+			return err
+		}
+	case models.TaskForeground:
+		a, err := c.cfg.Adapters.Foreground(m.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		s.prepare = a.Prepare
+		s.decode = func(p models.Prepared, out []models.Tensor, into *answer) (err error) {
+			into.mask, err = a.Decode(p, out)
+			return err
+		}
+	default:
+		return nil, fmt.Errorf("task %q is not known", m.Task)
+	}
+	return s, nil
+}
+
+// What is booked for a model that declares nothing, until it is measured: at
+// rest the file twice, as it is read and as the runtime lays it out; for a run
+// about what U²-Net-p takes for a picture.
+const (
+	restPerFileByte = 2
+	undeclaredRun   = 160 << 20
+)
+
+// spec is what the scheduler is told of m.
+func (c *catalog) spec(m models.Model) sched.Spec {
+	spec := sched.Spec{
+		ID: modelID(m), Name: m.Name, MaxBatch: m.MaxBatch, MaxDelay: c.cfg.MaxDelay,
+		Rest: m.Memory.Rest, Run: m.Memory.Run, Pinned: slices.Contains(c.cfg.Pinned, m.Name),
+	}
+	if c.provider == "cpu" && m.MaxBatchCPU > 0 {
+		spec.MaxBatch = m.MaxBatchCPU
+	}
+	if spec.Rest <= 0 {
+		if info, err := os.Stat(m.Path); err == nil { // a file that is gone fails to load, by name
+			spec.Rest = restPerFileByte * info.Size()
+		}
+	}
+	if spec.Run <= 0 {
+		spec.Run = undeclaredRun
+	}
+	return spec
+}
+
+// modelID names a version by its bytes: a changed file is another model.
+func modelID(m models.Model) sched.ModelID {
+	return sched.ModelID(m.Name + "@" + m.File.String())
+}

@@ -1,0 +1,281 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"focal/core/fault"
+	"focal/inference"
+	"focal/inference/sched"
+	"focal/models"
+)
+
+// job is one item on its way through the scheduler.
+type job struct {
+	id      sched.RequestID
+	model   string
+	inputs  []models.Tensor // by position, each with a batch axis of 1
+	arrived time.Time
+	started time.Time    // of its last run
+	reply   chan outcome // buffered 1: the loop waits for nobody
+}
+
+// outcome is the answer to a job.
+type outcome struct {
+	outputs    []models.Tensor // by position, each with a batch axis of 1
+	queue, run time.Duration
+	batch      int
+	err        error
+}
+
+// loop owns the scheduler and carries out its effects. Everything but the
+// first group belongs to its one goroutine; others reach it through do.
+type loop struct {
+	engine  inference.Engine
+	log     *slog.Logger
+	metrics *metrics
+	abort   context.Context // ends runs and loads when Close has run out of time
+	inbox   chan func(now time.Time)
+	ended   chan struct{}  // closed when run returns
+	workers sync.WaitGroup // loads, unloads and runs; added to by the loop alone
+
+	sched    *sched.Scheduler
+	now      time.Time // of the event being handled
+	known    map[sched.ModelID]models.Model
+	sessions map[sched.ModelID]*resident
+	jobs     map[sched.RequestID]*job
+	lastID   sched.RequestID
+}
+
+type resident struct {
+	session inference.Session
+	since   time.Time
+}
+
+var _ sched.Effects = (*loop)(nil)
+
+func newLoop(abort context.Context, cfg Config, engine inference.Engine, m *metrics) (*loop, error) {
+	l := &loop{
+		engine: engine, log: cfg.Log, metrics: m, abort: abort,
+		inbox: make(chan func(time.Time)), ended: make(chan struct{}),
+		known:    map[sched.ModelID]models.Model{},
+		sessions: map[sched.ModelID]*resident{},
+		jobs:     map[sched.RequestID]*job{},
+	}
+	var err error
+	l.sched, err = sched.New(cfg.Config, l)
+	return l, err
+}
+
+// run handles one event after the other until the scheduler has ended.
+func (l *loop) run() {
+	defer close(l.ended)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for !l.sched.Ended() {
+		timer.Stop()
+		if wake := l.sched.NextWake(); !wake.IsZero() {
+			timer.Reset(time.Until(wake))
+		}
+		select {
+		case event := <-l.inbox:
+			l.now = time.Now()
+			event(l.now)
+		case <-timer.C:
+			l.now = time.Now()
+			l.sched.OnTick(l.now)
+		}
+	}
+}
+
+// do has the loop handle event, and reports false if the loop has ended. The
+// inbox has no buffer, so true proves that the event is handled.
+func (l *loop) do(event func(now time.Time)) bool {
+	select {
+	case l.inbox <- event:
+		return true
+	case <-l.ended:
+		return false
+	}
+}
+
+// snapshot returns the scheduler's state, or false after the end.
+func (l *loop) snapshot() (sched.Snapshot, bool) {
+	reply := make(chan sched.Snapshot, 1)
+	if !l.do(func(time.Time) { reply <- l.sched.Snapshot() }) {
+		return sched.Snapshot{}, false
+	}
+	return <-reply, true
+}
+
+// wouldRefuse returns why a request for m that came now would be refused.
+func (l *loop) wouldRefuse(m *served, class inference.Class, deadline time.Time) (err error) {
+	done := make(chan struct{})
+	if !l.do(func(now time.Time) {
+		defer close(done)
+		var why sched.Reason
+		if why, err = l.sched.WouldRefuse(now, m.spec.ID, "", class, deadline); err != nil {
+			l.metrics.refused(m.Name, why)
+		}
+	}) {
+		return closed()
+	}
+	<-done
+	return err
+}
+
+// submit sends inputs through the scheduler and waits for their answer. When
+// ctx ends first there are two ways:
+//
+//	still waiting: the job is withdrawn, and ctx's error is the answer;
+//	already running, or answered this moment: the answer is on its way, and is
+//	waited for: a started run is finished and kept.
+//
+// Only the loop knows which, so it is asked.
+func (l *loop) submit(ctx context.Context, m *served, r sched.Request, inputs []models.Tensor) (outcome, error) {
+	j := &job{model: m.Name, inputs: inputs, reply: make(chan outcome, 1)}
+	r.Model = m.spec.ID
+	if !l.do(func(now time.Time) { l.admit(now, m, r, j) }) {
+		return outcome{}, closed()
+	}
+	select {
+	case out := <-j.reply:
+		return out, out.err
+	case <-ctx.Done():
+	}
+	withdrawn := make(chan bool, 1)
+	if l.do(func(now time.Time) { withdrawn <- l.withdraw(now, j) }) && <-withdrawn {
+		return outcome{}, ctx.Err()
+	}
+	out := <-j.reply
+	return out, out.err
+}
+
+func (l *loop) admit(now time.Time, m *served, r sched.Request, j *job) {
+	if _, ok := l.known[r.Model]; !ok {
+		l.known[r.Model] = m.Model
+		l.sched.OnModel(now, m.spec)
+	}
+	l.lastID++
+	j.id, j.arrived = l.lastID, now
+	r.ID = j.id
+	l.jobs[j.id] = j
+	l.sched.OnArrive(now, r)
+}
+
+func (l *loop) withdraw(now time.Time, j *job) bool {
+	if !l.sched.OnCancel(now, j.id) {
+		return false
+	}
+	delete(l.jobs, j.id)
+	return true
+}
+
+// answer ends a job.
+func (l *loop) answer(id sched.RequestID, out outcome) {
+	j := l.jobs[id]
+	delete(l.jobs, id)
+	j.reply <- out
+}
+
+// Load makes a session, and comes back with OnLoaded.
+func (l *loop) Load(id sched.ModelID) {
+	m := l.known[id]
+	began := l.now
+	l.workers.Go(func() {
+		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.engine.Load(l.abort, m) })
+		used := l.engine.Used()
+		l.do(func(now time.Time) {
+			loaded := sched.Loaded{Err: err}
+			if err != nil {
+				l.log.Error("model does not load", "model", m.Name, "path", m.Path, "err", err)
+			} else {
+				loaded.Rest = session.Rest()
+				l.sessions[id] = &resident{session, now}
+				l.metrics.loaded(m.Name, now.Sub(began))
+			}
+			l.sched.OnLoaded(now, id, loaded)
+			l.reading(now, used)
+		})
+	})
+}
+
+// Unload closes a session, and comes back with OnUnloaded.
+func (l *loop) Unload(id sched.ModelID, why sched.Reason) {
+	m, r := l.known[id], l.sessions[id]
+	delete(l.sessions, id)
+	l.metrics.evicted(m.Name, why, l.now.Sub(r.since))
+	l.workers.Go(func() {
+		if _, err := guard(l.log, "close", func() (struct{}, error) { return struct{}{}, r.session.Close() }); err != nil {
+			l.log.Error("model does not close cleanly", "model", m.Name, "err", err)
+		}
+		used := l.engine.Used()
+		l.do(func(now time.Time) {
+			l.sched.OnUnloaded(now, id)
+			l.reading(now, used)
+		})
+	})
+}
+
+// Run runs a batch, and comes back with OnDone.
+func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests []sched.RequestID) {
+	m, session := l.known[id], l.sessions[id].session
+	items := make([][]models.Tensor, len(requests))
+	for i, r := range requests {
+		j := l.jobs[r]
+		j.started = l.now
+		items[i] = j.inputs
+	}
+	l.workers.Go(func() {
+		outputs, err := guard(l.log, "run", func() ([][]models.Tensor, error) { return runBatch(l.abort, session, items) })
+		if err != nil && l.abort.Err() != nil {
+			err = closed() // stopped by us: nobody is to blame
+		}
+		l.do(func(now time.Time) {
+			if err == nil {
+				l.answerAll(now, m, requests, outputs)
+			}
+			l.sched.OnDone(now, run, sched.Done{Err: err})
+		})
+	})
+}
+
+func (l *loop) answerAll(now time.Time, m models.Model, requests []sched.RequestID, outputs [][]models.Tensor) {
+	for i, r := range requests {
+		j := l.jobs[r]
+		out := outcome{outputs: outputs[i], queue: j.started.Sub(j.arrived), run: now.Sub(j.started), batch: len(requests)}
+		if i == 0 {
+			l.metrics.ran(m.Name, l.engine.Provider(), out)
+		}
+		l.metrics.queued(m.Name, out.queue)
+		l.answer(r, out)
+	}
+}
+
+// Refuse answers a job with err.
+func (l *loop) Refuse(r sched.RequestID, why sched.Reason, err error) {
+	l.metrics.refused(l.jobs[r].model, why)
+	l.answer(r, outcome{err: err})
+}
+
+// reading passes on what the device says it holds, if it can say so.
+func (l *loop) reading(now time.Time, used int64) {
+	if used >= 0 {
+		l.sched.OnReading(now, used)
+	}
+}
+
+// guard turns a panic of call into an error: one bad model must not take the
+// others along.
+func guard[V any](log *slog.Logger, op string, call func() (V, error)) (v V, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("panic", "op", op, "panic", p, "stack", string(debug.Stack()))
+			err = fault.New(fault.Internal, "host."+op, "panic: %v", p)
+		}
+	}()
+	return call()
+}
