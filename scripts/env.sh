@@ -1,14 +1,13 @@
 # Build settings that every script shares. Source it: from bash out of any
 # directory, from sh out of a script that lies in a folder of the repository.
 #
-#   FOCAL_ROOT    the repository
 #   FOCAL_TAGS    build tags: OpenCV's where the installed one fits, else none,
 #                 and then models/vision is its Go twin. A caller who has set
 #                 it (even to nothing) keeps it.
 #   FOCAL_OPENCV  in words: which OpenCV is used, or why none
 #   CGO_*         compiler flags for gocv, which its tag customenv leaves to us
 
-FOCAL_ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE:-$0}")/.." && pwd)
+focal_root=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE:-$0}")/.." && pwd)
 
 # Prints "version folder" of the installed OpenCV that has the modules we use.
 focal_opencv() (
@@ -27,7 +26,7 @@ case $focal_found in
 	# words than models/vision/stand_ins.cpp does.
 	: "${FOCAL_TAGS=customenv gocv_specific_modules opencv}"
 	FOCAL_OPENCV="OpenCV 4.6 in ${focal_found#* }"
-	export CGO_CPPFLAGS="-I$FOCAL_ROOT/models/vision/opencv/include -I${focal_found#* }"
+	export CGO_CPPFLAGS="-I$focal_root/models/vision/opencv/include -I${focal_found#* }"
 	export CGO_CXXFLAGS="-O2 --std=c++11 -DNDEBUG"
 	;;
 "")
@@ -38,8 +37,8 @@ case $focal_found in
 	;;
 esac
 : "${FOCAL_TAGS=}"
-export FOCAL_ROOT FOCAL_TAGS FOCAL_OPENCV
-unset focal_found
+export FOCAL_TAGS FOCAL_OPENCV
+unset focal_found focal_root
 unset -f focal_opencv
 
 # OpenCV brings OpenBLAS, which reads this when it is loaded.

@@ -53,13 +53,6 @@ func (p plan) window(loaded pixel.Size) pixel.Rect {
 	return geometry.Window{X: w.X * sx, Y: w.Y * sy, W: w.W * sx, H: w.H * sy}.Rect(loaded)
 }
 
-// crop returns the part of the oriented source that the result shows, as
-// fractions of the working picture.
-func (p plan) crop() pixel.Box {
-	w, pw, ph := p.layout.Window, float64(p.working.Width), float64(p.working.Height)
-	return pixel.Box{X: w.X / pw, Y: w.Y / ph, W: w.W / pw, H: w.H / ph}
-}
-
 // focus says which part of the working picture survives a crop:
 //
 //  1. Faces were looked for: their window; without any, the centre.

@@ -1,10 +1,6 @@
 package vips
 
-import (
-	"bytes"
-
-	govips "github.com/davidbyttow/govips/v2/vips"
-)
+import "bytes"
 
 // Format is a picture format.
 type Format uint8
@@ -80,26 +76,4 @@ func sniffBrand(head []byte) Format {
 		}
 	}
 	return Unknown
-}
-
-// govipsType is what the binding calls a format.
-func (f Format) govipsType() govips.ImageType {
-	switch f {
-	case JPEG:
-		return govips.ImageTypeJPEG
-	case PNG:
-		return govips.ImageTypePNG
-	case GIF:
-		return govips.ImageTypeGIF
-	case WebP:
-		return govips.ImageTypeWEBP
-	case AVIF:
-		return govips.ImageTypeAVIF
-	case HEIC:
-		return govips.ImageTypeHEIF
-	case TIFF:
-		return govips.ImageTypeTIFF
-	default:
-		return govips.ImageTypeUnknown
-	}
 }

@@ -47,6 +47,9 @@ type Config struct {
 	// Admitted is how many requests may be under way or waiting; more are
 	// refused before any work (--queue).
 	Admitted int
+	// SignKeys makes the server refuse pictures whose URL none of them signed
+	// (--sign-key); none: URLs need no signature.
+	SignKeys []string
 	// Ready answers /readyz: a value for JSON, and whether the server is ready.
 	Ready func(ctx context.Context) (body any, ready bool)
 	// Samples lists sources that the start page links to.

@@ -23,13 +23,16 @@ import (
 
 // sources gives one original, or an error, and remembers what was asked for.
 type sources struct {
-	err   error
-	refs  chan string
-	block chan struct{} // if set, Fetch waits for it
+	err  error
+	refs chan string
+	// If block is set, Fetch says on entered that it is there, and waits for
+	// block.
+	entered, block chan struct{}
 }
 
 func (s *sources) Fetch(ctx context.Context, ref string) (*source.Original, error) {
 	if s.block != nil {
+		s.entered <- struct{}{}
 		<-s.block
 	}
 	if s.refs != nil {
@@ -245,7 +248,7 @@ func TestImage_TakesTheSourceAsItWasSent(t *testing.T) {
 }
 
 func TestImage_RefusesBeyondTheQueue(t *testing.T) {
-	s := &sources{block: make(chan struct{}), refs: make(chan string, 2)}
+	s := &sources{entered: make(chan struct{}, 1), block: make(chan struct{})}
 	base := serve(t, s, pictures{fixed}, func(c *Config) { c.Admitted = 1 })
 	url := base + "/cdn-cgi/image/width=2/a.jpg"
 	first := make(chan int, 1)
@@ -258,27 +261,9 @@ func TestImage_RefusesBeyondTheQueue(t *testing.T) {
 		resp.Body.Close()
 		first <- resp.StatusCode
 	}()
-	// The first request holds the only place once a second one is refused;
-	// until it has arrived the second may get it, and is let through.
-	for {
-		got := make(chan *http.Response, 1)
-		go func() {
-			resp, err := http.Get(url)
-			if err == nil {
-				resp.Body.Close()
-			}
-			got <- resp
-		}()
-		resp := <-got
-		if resp == nil {
-			t.Fatal("no answer")
-		}
-		if resp.StatusCode == 503 {
-			if resp.Header.Get("Retry-After") == "" {
-				t.Error("no Retry-After")
-			}
-			break
-		}
+	<-s.entered // it holds the only place
+	if resp, _ := get(t, url); resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("beyond the queue: got %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
 	close(s.block)
 	if code := <-first; code != 200 {

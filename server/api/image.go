@@ -12,7 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// image answers a transform: admit, understand, fetch, make, answer. rest is
+// image answers a transform: admit, understand (signature included), fetch, make, answer. rest is
 // what follows the prefix, as it was sent.
 func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 	id := s.requestID()
@@ -28,6 +28,13 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()
 
+	if len(s.config.SignKeys) > 0 {
+		var err error
+		if query, err = verify(s.config.SignKeys, imagePrefix+rest, query, time.Now()); err != nil {
+			s.fail(ctx, err)
+			return
+		}
+	}
 	if query != "" {
 		rest += "?" + query // it belongs to the source
 	}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"focal/core/pipeline"
+	"focal/server/app"
+	"focal/server/source"
+
+	"github.com/dustin/go-humanize"
+)
+
+// inferenceFlags are shared by serve and sidecar.
+type inferenceFlags struct {
+	Models          string   `help:"Model repository." placeholder:"DIR" default:"${models}"`
+	FaceModel       string   `help:"Face model; default: the repository's for the device." placeholder:"NAME"`
+	ForegroundModel string   `help:"Foreground model; default: the repository's for the device." placeholder:"NAME"`
+	Device          string   `help:"auto, cpu, cuda or cuda:N. An explicit cuda fails rather than falls back." default:"auto"`
+	MemoryBudget    byteSize `help:"Bytes that models may hold together, at rest and running; default: 80 % of free device memory, on the CPU 1GiB." placeholder:"BYTES"`
+	CacheSize       byteSize `help:"Inference results held in memory." default:"256MiB"`
+	OrtLibrary      string   `help:"Path of libonnxruntime.so; default: looked for beside the program and in the system." placeholder:"FILE"`
+}
+
+// pictureFlags bound the work on pictures; sidecar has them for files that are
+// sent to it.
+type pictureFlags struct {
+	MaxSourceBytes byteSize      `help:"Largest source, in bytes." default:"100MB"`
+	MaxPixels      pixelCount    `help:"Largest source, in pixels." default:"100MP"`
+	MaxSide        int           `help:"Longest side of a source or a result, in pixels." default:"12000"`
+	Timeout        time.Duration `help:"Time for one request, all its waits included." default:"30s"`
+	Workers        int           `help:"Pictures worked on at once; default: the number of cores." placeholder:"N"`
+	Queue          int           `help:"Requests that may wait; default: 64 for each worker." placeholder:"N"`
+}
+
+// sourceFlags say where pictures come from.
+type sourceFlags struct {
+	Root         string   `help:"Directory that path sources are read from." placeholder:"DIR"`
+	Origin       string   `help:"Base URL that path sources are fetched from." placeholder:"URL"`
+	AllowOrigin  []string `help:"Host pattern allowed as absolute-URL source; repeatable." placeholder:"HOST"`
+	AllowPrivate bool     `help:"Allow sources at private, loopback and link-local addresses."`
+	SourceMemory byteSize `help:"Originals held in memory at once." default:"256MiB"`
+}
+
+func (f inferenceFlags) config(workers int) app.InferenceConfig {
+	c := app.DefaultInferenceConfig()
+	c.Models, c.FaceModel, c.ForegroundModel = f.Models, f.FaceModel, f.ForegroundModel
+	c.Device, c.Library = f.Device, f.OrtLibrary
+	c.MemoryBudget, c.CacheSize = int64(f.MemoryBudget), int64(f.CacheSize)
+	c.Workers = workers
+	return c
+}
+
+// args writes the flags down again, for the child.
+func (f inferenceFlags) args() []string {
+	return []string{
+		"--models=" + f.Models, "--face-model=" + f.FaceModel, "--foreground-model=" + f.ForegroundModel,
+		"--device=" + f.Device, "--memory-budget=" + f.MemoryBudget.String(), "--cache-size=" + f.CacheSize.String(),
+		"--ort-library=" + f.OrtLibrary,
+	}
+}
+
+func (f pictureFlags) args() []string {
+	return []string{
+		"--max-source-bytes=" + f.MaxSourceBytes.String(), "--max-pixels=" + f.MaxPixels.String(),
+		"--max-side=" + strconv.Itoa(f.MaxSide), "--timeout=" + f.Timeout.String(),
+		"--workers=" + strconv.Itoa(f.Workers), "--queue=" + strconv.Itoa(f.Queue),
+	}
+}
+
+func (f pictureFlags) workers() int {
+	if f.Workers > 0 {
+		return f.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+func (f pictureFlags) queue() int {
+	if f.Queue > 0 {
+		return f.Queue
+	}
+	return 64 * f.workers()
+}
+
+func (f pictureFlags) config(fallback pipeline.Fallback) pipeline.Config {
+	c := pipeline.DefaultConfig()
+	c.MaxPixels, c.MaxSide, c.Workers, c.Fallback = int64(f.MaxPixels), f.MaxSide, f.workers(), fallback
+	return c
+}
+
+func (f sourceFlags) config(p pictureFlags) source.Config {
+	c := source.DefaultConfig()
+	c.Root, c.Origin, c.AllowOrigins, c.AllowPrivate = f.Root, f.Origin, f.AllowOrigin, f.AllowPrivate
+	c.MaxBytes, c.Memory, c.Timeout = int64(p.MaxSourceBytes), int64(f.SourceMemory), p.Timeout
+	c.UserAgent = "focal/" + version
+	return c
+}
+
+// byteSize is a number of bytes, written as 256MiB, 100MB or a plain number.
+type byteSize int64
+
+// UnmarshalText reads a size.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*b = 0
+		return nil
+	}
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > 1<<62 {
+		return fmt.Errorf("%q is no size: want for instance 256MiB, 100MB or 1048576", text)
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// String writes the size so that UnmarshalText reads the same.
+func (b byteSize) String() string { return strconv.FormatInt(int64(b), 10) }
+
+// pixelCount is a number of pixels, written as 100MP or a plain number.
+type pixelCount int64
+
+// UnmarshalText reads a number of pixels.
+func (p *pixelCount) UnmarshalText(text []byte) error {
+	s, unit := strings.ToUpper(string(text)), int64(1)
+	if cut, ok := strings.CutSuffix(s, "MP"); ok {
+		s, unit = cut, 1e6
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return fmt.Errorf("%q is no number of pixels: want for instance 100MP", text)
+	}
+	*p = pixelCount(n * unit)
+	return nil
+}
+
+// String writes the number so that UnmarshalText reads the same.
+func (p pixelCount) String() string { return strconv.FormatInt(int64(p), 10) }
+
+// modelsDir is where models are kept if nothing is said: the user's data
+// directory by the XDG base directory specification.
+func modelsDir() string {
+	if d := os.Getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "focal", "models")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "focal-models")
+	}
+	return filepath.Join(home, ".local", "share", "focal", "models")
+}

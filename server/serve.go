@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"focal/core/pipeline"
+	"focal/server/app"
+)
+
+// serveCommand is `focal serve`.
+type serveCommand struct {
+	Listen            string `help:"Address to serve on." default:":8080"`
+	Inference         string `help:"Where models run: spawn, embedded, off, unix:/path or http://host:port." default:"spawn"`
+	InferenceListen   string `help:"Gives the spawned sidecar a TCP address too, for direct callers." placeholder:"HOST:PORT"`
+	InferenceFallback string `help:"What becomes of gravity=face without inference: ladder (face, saliency, centre) or fail." enum:"ladder,fail" default:"ladder"`
+	InferenceToken    string `help:"Bearer token that makes callers over TCP trusted." placeholder:"TOKEN"`
+
+	SignKey []string `help:"Serve only URLs that this key signed; repeatable, any one will do." placeholder:"KEY"`
+
+	sourceFlags    `embed:"" group:"Sources"`
+	pictureFlags   `embed:"" group:"Limits"`
+	inferenceFlags `embed:"" group:"Inference"`
+}
+
+// config is what the flags mean.
+func (c *serveCommand) config() app.ServeConfig {
+	return app.ServeConfig{
+		Version: version, Listen: c.Listen, Inference: c.Inference, Token: c.InferenceToken,
+		Child:    c.childArgs(),
+		Models:   c.inferenceFlags.config(c.workers()),
+		Pictures: c.pictureFlags.config(pipeline.Fallback(c.InferenceFallback)),
+		Sources:  c.sourceFlags.config(c.pictureFlags),
+		SignKeys: c.SignKey,
+		Timeout:  c.Timeout, Queue: c.queue(),
+	}
+}
+
+// childArgs is the command line of the spawned sidecar.
+func (c *serveCommand) childArgs() []string {
+	args := append([]string{"focal", "sidecar", "--inherit", "--listen="}, c.pictureFlags.args()...)
+	args = append(args, c.inferenceFlags.args()...)
+	return append(args, "--inference-listen="+c.InferenceListen, "--inference-token="+c.InferenceToken)
+}
+
+// Run serves until ctx ends.
+func (c *serveCommand) Run(ctx context.Context, log *slog.Logger) error {
+	if err := app.Open(log); err != nil {
+		return err
+	}
+	s, err := app.NewServer(c.config(), log)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
+
+// sidecarCommand is `focal sidecar`.
+type sidecarCommand struct {
+	Listen          string `help:"unix:/path or host:port." default:"127.0.0.1:8081"`
+	InferenceListen string `help:"A second address, for direct callers." placeholder:"HOST:PORT"`
+	InferenceToken  string `help:"Bearer token that makes callers over TCP trusted." placeholder:"TOKEN"`
+	Inherit         bool   `hidden:"" help:"Take the listener and the life-line that a parent passed."`
+
+	pictureFlags   `embed:"" group:"Limits"`
+	inferenceFlags `embed:"" group:"Inference"`
+}
+
+// Run serves until ctx ends or the parent lets go.
+func (c *sidecarCommand) Run(ctx context.Context, log *slog.Logger) error {
+	if err := app.Open(log); err != nil {
+		return err
+	}
+	s, err := app.NewSidecar(app.SidecarConfig{
+		Version: version, Listen: c.Listen, Inherited: c.Inherit, Extra: c.InferenceListen, Token: c.InferenceToken,
+		Models:   c.inferenceFlags.config(c.workers()),
+		Pictures: c.pictureFlags.config(pipeline.FallbackFail),
+		MaxBody:  int64(c.MaxSourceBytes), Timeout: c.Timeout,
+	}, log)
+	if err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}
