@@ -46,7 +46,7 @@ func Preferred(task Task, provider string) []string {
 	heavy := []string{"birefnet-general", "birefnet-dis", "birefnet-lite", "isnet-general", "u2net"}
 	switch {
 	case task == TaskFace:
-		return []string{"retinaface-mobilenet025", "retinaface-mobilenetv2", "retinaface-resnet34", "yunet-n", "ultralight-rfb-640", "ultralight-rfb-320"}
+		return []string{"retinaface-mobilenet025", "retinaface-mobilenetv2", "retinaface-resnet34", "yunet", "ultralight-640", "ultralight-320"}
 	case task == TaskForeground && provider == "cuda":
 		return slices.Concat(heavy, []string{"u2netp"})
 	case task == TaskForeground:

@@ -27,8 +27,8 @@ func TestCatalog_HasWhatTheContractLists(t *testing.T) {
 		have[m.Name] = m
 	}
 	for _, name := range []string{
-		"retinaface-mobilenet025", "retinaface-mobilenetv2", "retinaface-resnet34", "yunet-n", "ultralight-rfb-320",
-		"ultralight-rfb-640", "u2net", "u2netp", "u2net-human", "isnet-general", "birefnet-general", "birefnet-dis",
+		"retinaface-mobilenet025", "retinaface-mobilenetv2", "retinaface-resnet34", "yunet", "ultralight-320",
+		"ultralight-640", "u2net", "u2netp", "u2net-human", "isnet-general", "birefnet-general", "birefnet-dis",
 		"birefnet-lite", "birefnet-portrait", "prisma-portrait",
 	} {
 		m, ok := have[name]

@@ -116,8 +116,8 @@ func TestRepository_DefaultsFollowTheDevice(t *testing.T) {
 	add("birefnet-general", models.TaskForeground, "mask")
 	expect(models.TaskForeground, "cuda", "birefnet-general", true)
 	expect(models.TaskForeground, "cpu", "u2netp", true)
-	add("yunet-n", models.TaskFace, "yunet")
-	expect(models.TaskFace, "cpu", "yunet-n", true)
+	add("yunet", models.TaskFace, "yunet")
+	expect(models.TaskFace, "cpu", "yunet", true)
 }
 
 func TestRepository_ImportsVerifiesRemoves(t *testing.T) {
