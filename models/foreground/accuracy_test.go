@@ -1,6 +1,7 @@
 package foreground_test
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"image"
@@ -67,6 +68,28 @@ const stride = 8
 
 func TestU2NetP_ReachesTheReferenceIoU_OnEveryEighthPicture(t *testing.T) {
 	expectIoU(t, manifest(), "u2netp.onnx", "u2netp", 0.03)
+}
+
+// Without the guard the stretch would make a subject of the network's noise.
+func TestU2NetP_FindsNothingInABlankPicture(t *testing.T) {
+	segmenter := adapter(t, manifest())
+	session := load(t, manifest(), shared(t, "models", "u2netp.onnx"))
+	blank := pixel.Buffer{Width: 64, Height: 48, Channels: 3, Pix: bytes.Repeat([]byte{128}, 64*48*3)}
+	prepared, err := segmenter.Prepare(blank)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := session.Run(t.Context(), []models.Tensor{prepared.Tensor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mask, err := segmenter.Decode(prepared, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Max(mask.Pix) != 0 || mask.Size() != (pixel.Size{Width: 320, Height: 320}) {
+		t.Errorf("a mask of %v up to %d", mask.Size(), slices.Max(mask.Pix))
+	}
 }
 
 func expectIoU(t *testing.T, m models.Manifest, file, name string, tolerance float64) {
