@@ -54,53 +54,62 @@ func shared(t *testing.T, parts ...string) string {
 	return path
 }
 
-// TestRetinaFace_ReachesTheReferencePrecision holds preparation, canvases and
-// decoding to shared/data/reference/README.md: AP@0.5 of 0.8809 at long side
-// 1024, where the pictures were resized with Lanczos and not padded.
-func TestRetinaFace_ReachesTheReferencePrecision(t *testing.T) {
-	expectPrecision(t, manifest("retinaface"), "retinaface_mobilenet025.onnx", 1024, 0.8809)
-}
-
-// The other two were measured at 1024 and with a plain stretch.
-func TestYuNet_ReachesTheReferencePrecision(t *testing.T) {
-	expectPrecision(t, manifest("yunet"), "yunet_n.onnx", 1024, 0.9052)
-}
-
-func TestUltraLight_ReachesTheReferencePrecision(t *testing.T) {
-	expectPrecision(t, manifest("ultralight"), "ultralight_rfb_640.onnx", 1024, 0.8768)
-}
-
-func expectPrecision(t *testing.T, m models.Manifest, file string, longSide int, want float64) {
-	t.Helper()
-	if m.Recipe.Resize == "fit" {
-		m.Recipe.LongSide = longSide
+// TestDetectors_ReachTheReferencePrecision holds preparation, canvases and
+// decoding to shared/data/reference/README.md: AP@0.5 at a long side of 1024,
+// where the pictures were resized with Lanczos and RetinaFace's not padded.
+func TestDetectors_ReachTheReferencePrecision(t *testing.T) {
+	detectors := []*trial{
+		begin(t, "retinaface", "retinaface_mobilenet025.onnx", 0.8809),
+		begin(t, "yunet", "yunet_n.onnx", 0.9052),
+		begin(t, "ultralight", "ultralight_rfb_640.onnx", 0.8768),
 	}
-	detector := adapter(t, m)
-	session := load(t, m, shared(t, "models", file))
-	var all []detection
 	marked := 0
 	for _, truth := range annotations(t) {
 		look, size := look(t, shared(t, "data", "faces", "images", truth.File))
-		prepared, err := detector.Prepare(look)
-		if err != nil {
-			t.Fatal(err)
+		for _, d := range detectors {
+			d.found = append(d.found, judge(d.faces(t, look), size, truth)...)
 		}
-		out, err := session.Run(t.Context(), []models.Tensor{prepared.Tensor})
-		if err != nil {
-			t.Fatal(err)
-		}
-		faces, err := detector.Decode(prepared, out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, judge(faces, size, truth)...)
 		marked += len(truth.Boxes)
 	}
-	got := averagePrecision(all, marked)
-	t.Logf("%s: AP@0.5 %.4f, reference %.4f (%s)", m.Name, got, want, vision.Backend())
-	if got < want-0.01 || got > want+0.01 {
-		t.Errorf("AP@0.5 is %.4f, want %.4f ± 0.01", got, want)
+	for _, d := range detectors {
+		got := averagePrecision(d.found, marked)
+		t.Logf("%s: AP@0.5 %.4f, reference %.4f (%s)", d.family, got, d.want, vision.Backend())
+		if got < d.want-0.01 || got > d.want+0.01 {
+			t.Errorf("%s: AP@0.5 is %.4f, want %.4f ± 0.01", d.family, got, d.want)
+		}
 	}
+}
+
+// trial is one detector on its way through the pictures.
+type trial struct {
+	family  string
+	want    float64
+	adapter models.Adapter[[]pixel.Face]
+	session inference.Session
+	found   []detection
+}
+
+func begin(t *testing.T, family, file string, want float64) *trial {
+	t.Helper()
+	m := manifest(family)
+	return &trial{family: family, want: want, adapter: adapter(t, m), session: load(t, m, shared(t, "models", file))}
+}
+
+func (d *trial) faces(t *testing.T, look pixel.Buffer) []pixel.Face {
+	t.Helper()
+	prepared, err := d.adapter.Prepare(look)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := d.session.Run(t.Context(), []models.Tensor{prepared.Tensor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	faces, err := d.adapter.Decode(prepared, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return faces
 }
 
 func load(t *testing.T, m models.Manifest, path string) inference.Session {
