@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -38,9 +39,19 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r p
 		h.Set("Cache-Control", degradedAge)
 		d := r.Findings.Degraded
 		h.Set("Focal-Degraded", fmt.Sprintf("%s=%s; reason=%s", d.From, d.To, d.Reason))
-	case original.CacheControl != "":
-		h.Set("Cache-Control", original.CacheControl)
+	default:
+		header, warning := fresh(original.CacheControl)
+		if header != "" {
+			h.Set("Cache-Control", header)
+		}
+		if warning != "" {
+			r.Warnings = append(r.Warnings, warning)
+		}
 	}
+	if !original.LastModified.IsZero() {
+		h.Set("Last-Modified", original.LastModified.UTC().Format(http.TimeFormat))
+	}
+	h.Set("Accept-Ranges", "none") // a part of a picture that is made anew each time helps nobody
 	if v := inferenceHeader(r.Findings); v != "" {
 		h.Set("Focal-Inference", v)
 	}
@@ -52,7 +63,7 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r p
 		millis(fetched), millis(t.Decode), millis(t.Infer), millis(t.Render)))
 	h.Set("Cf-Resized", fmt.Sprintf("internal=ok/m q=0 n=%d c=%d+%d v=%s l=%d",
 		fetched.Milliseconds(), t.Decode.Milliseconds(), t.Render.Milliseconds(), s.config.Version, len(r.Body)))
-	if matches(string(ctx.Request.Header.Peek("If-None-Match")), etag) {
+	if s.unchanged(ctx, etag, original.LastModified) {
 		ctx.SetStatusCode(fasthttp.StatusNotModified)
 		return
 	}
@@ -72,6 +83,16 @@ func inferenceHeader(f pipeline.Findings) string {
 			f.Foreground.Model, f.Foreground.Provider, f.Foreground.How, pipeline.Coverage(f.Foreground.Value)))
 	}
 	return strings.Join(items, ", ")
+}
+
+// unchanged says whether the client has this very picture (RFC 9110 §13.2.2):
+// If-None-Match decides alone where it is sent, else If-Modified-Since.
+func (s *Server) unchanged(ctx *fasthttp.RequestCtx, etag string, modified time.Time) bool {
+	if tags := ctx.Request.Header.Peek("If-None-Match"); tags != nil {
+		return matches(string(tags), etag)
+	}
+	since, err := http.ParseTime(string(ctx.Request.Header.Peek("If-Modified-Since")))
+	return err == nil && !modified.IsZero() && !modified.Truncate(time.Second).After(since)
 }
 
 // matches reads If-None-Match (RFC 9110 §13.1.2) with weak comparison.

@@ -21,6 +21,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// modified is when the one original was changed.
+var modified = time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
+
 // sources gives one original, or an error, and remembers what was asked for.
 type sources struct {
 	err  error
@@ -41,7 +44,7 @@ func (s *sources) Fetch(ctx context.Context, ref string) (*source.Original, erro
 	if s.err != nil {
 		return nil, s.err
 	}
-	return &source.Original{Bytes: []byte("source"), CacheControl: "max-age=60"}, nil
+	return &source.Original{Bytes: []byte("source"), CacheControl: "max-age=60", LastModified: modified}, nil
 }
 
 // pictures makes the same picture of everything.
@@ -135,7 +138,9 @@ func TestImage_AnswersWithTheHeadersOfTheContract(t *testing.T) {
 	for name, want := range map[string]string{
 		"Content-Type":            "image/jpeg",
 		"Content-Length":          "7",
-		"Cache-Control":           "max-age=60",
+		"Cache-Control":           "max-age=3600",
+		"Last-Modified":           "Fri, 02 Jan 2026 03:04:05 GMT",
+		"Accept-Ranges":           "none",
 		"Vary":                    "Accept",
 		"X-Content-Type-Options":  "nosniff",
 		"Content-Security-Policy": contentPolicy,
@@ -152,7 +157,7 @@ func TestImage_AnswersWithTheHeadersOfTheContract(t *testing.T) {
 	if got := resp.Header.Get("Server-Timing"); !strings.HasPrefix(got, "fetch;dur=") || !strings.Contains(got, "render;dur=") {
 		t.Errorf("Server-Timing: %q", got)
 	}
-	if w := resp.Header.Values("Warning"); len(w) != 2 || w[1] != `cf-images 299 "image too large for AVIF"` {
+	if w := resp.Header.Values("Warning"); len(w) != 3 || w[1] != `cf-images 299 "image too large for AVIF"` || w[2] != `cf-images 299 "cache-control is too restrictive"` {
 		t.Errorf("Warning: %q", w)
 	}
 	resp, _ = get(t, base+"/cdn-cgi/image/width=1/a.jpg")
@@ -175,8 +180,21 @@ func TestImage_KnowsWhatTheClientHas(t *testing.T) {
 			t.Errorf("If-None-Match %s: got %d", header, resp.StatusCode)
 		}
 	}
-	if resp, _ := get(t, url, "If-None-Match", `"other"`); resp.StatusCode != 200 {
-		t.Errorf("another tag: got %d", resp.StatusCode)
+	for _, c := range []struct {
+		header []string
+		status int
+	}{
+		{[]string{"If-None-Match", `"other"`}, 200},
+		{[]string{"If-Modified-Since", "Fri, 02 Jan 2026 03:04:05 GMT"}, 304},
+		{[]string{"If-Modified-Since", "Fri, 02 Jan 2026 03:04:04 GMT"}, 200},
+		{[]string{"If-Modified-Since", "nonsense"}, 200},
+		// The tag decides alone where both are sent.
+		{[]string{"If-None-Match", `"other"`, "If-Modified-Since", "Fri, 02 Jan 2026 03:04:05 GMT"}, 200},
+		{[]string{"Range", "bytes=0-1"}, 200},
+	} {
+		if resp, _ := get(t, url, c.header...); resp.StatusCode != c.status {
+			t.Errorf("%v: got %d, want %d", c.header, resp.StatusCode, c.status)
+		}
 	}
 	resp, body := do(t, http.MethodHead, url)
 	if resp.StatusCode != 200 || body != "" || resp.ContentLength != 7 {

@@ -8,6 +8,7 @@ import (
 	"focal/core/fault"
 	"focal/core/pipeline"
 	"focal/core/transform"
+	"focal/server/source"
 
 	"github.com/valyala/fasthttp"
 )
@@ -23,6 +24,10 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 		return
 	}
 	defer s.admitted.Add(-1)
+	if source.Looped(string(ctx.Request.Header.Peek("Via"))) {
+		s.fail(ctx, fault.New(fault.Loop, "api.image", "this request comes from an image server that fetches its source here"))
+		return
+	}
 	// The client's leaving is not noticed, so the deadline is all that ends a
 	// request early.
 	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
