@@ -27,7 +27,7 @@ func (b *books) give(n int64)    { b.booked -= n }
 type claim struct {
 	model   *model
 	need    int64
-	victims []*model // start nothing new and leave when they have stopped running
+	victims []*model // resident; they start nothing new and leave when they have stopped running
 }
 
 // takes reports whether m has to leave for c.
@@ -86,7 +86,7 @@ func (s *Scheduler) fits(m *model, need int64) bool {
 	if s.claim == nil || s.claim.model == m {
 		return true
 	}
-	return s.books.booked-s.leaving()+s.claim.need+need <= s.books.budget
+	return s.books.booked-s.leaving()+s.claim.need+need <= s.limit(s.claim.model, s.claim.need)
 }
 
 // leaving is the memory on its way back: of models that unload, and of the
@@ -185,9 +185,12 @@ func (s *Scheduler) tendClaim(now time.Time) {
 		s.claim = nil
 		return
 	}
-	for _, v := range s.claim.victims {
-		if v.state == resident && v.running == 0 {
-			s.unload(now, v, EvictedMemory)
+	// Whoever goes is a victim no more: he may come back while the claim stands.
+	s.claim.victims = slices.DeleteFunc(s.claim.victims, func(v *model) bool {
+		if v.running > 0 {
+			return false
 		}
-	}
+		s.unload(now, v, EvictedMemory)
+		return true
+	})
 }

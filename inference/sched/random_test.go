@@ -37,7 +37,7 @@ func TestScheduler_KeepsItsPromisesOnALongRandomWalk(t *testing.T) {
 	if testing.Short() {
 		events = 20_000
 	}
-	for seed := range uint64(4) {
+	for _, seed := range []uint64{0, 2, 3, 31} { // the last two have starved somebody before
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			walk(t, seed, events/4)

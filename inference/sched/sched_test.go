@@ -446,6 +446,31 @@ func TestScheduler_SharesTheDeviceFourToOne(t *testing.T) {
 	}
 }
 
+func TestScheduler_LetsNoClassSaveUpWhileItsModelLoads(t *testing.T) {
+	one := func(id ModelID) Spec { return Spec{ID: id, MaxBatch: 1, Rest: 100, Run: 10} }
+	w := newWorld(t, nil, one("a"), one("slow"))
+	w.resident("a")
+	for range 250 {
+		w.ask("slow") // of the server's class
+	}
+	for range 600 { // a minute of device time for direct callers
+		w.arrive(Request{Model: "a", Class: inference.ClassDirect})
+		w.pass(100 * ms)
+		w.doneAll()
+	}
+	w.loaded("slow", Loaded{})
+	direct := w.arrive(Request{Model: "a", Class: inference.ClassDirect})
+	// A second of credit at weight 4 is 4 s of the device: 40 runs, and one
+	// or two of unknown length before them.
+	for range 45 {
+		w.pass(100 * ms)
+		w.doneAll()
+	}
+	if !served(w, direct) {
+		t.Fatal("a class that could not run shuts the other out")
+	}
+}
+
 func TestScheduler_OrdersByPriorityWithinAClassAndAgesTheRest(t *testing.T) {
 	spec := small("a")
 	spec.MaxBatch = 1

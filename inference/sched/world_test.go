@@ -2,6 +2,7 @@ package sched
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -236,12 +237,7 @@ func (w *world) doneAll() {
 }
 
 func (w *world) underWay() []RunID {
-	var ids []RunID
-	for id := range w.runs {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+	return slices.Sorted(maps.Keys(w.runs))
 }
 
 // pass lets time go by, ticking whenever the Scheduler asked to be woken.
@@ -289,16 +285,16 @@ func newEngine(w *world, seed uint64) *engine {
 
 // schedule gives everything that has been started since an end.
 func (e *engine) schedule() {
-	for m, st := range e.state {
-		switch st {
+	for _, m := range slices.Sorted(maps.Keys(e.state)) { // in order, so that a seed is one story
+		switch e.state[m] {
 		case "loading":
 			e.dueIn("load "+string(m), 100+e.rng.IntN(200))
 		case "unloading":
 			e.dueIn("unload "+string(m), 1+e.rng.IntN(20))
 		}
 	}
-	for id, r := range e.runs {
-		e.dueIn(fmt.Sprintf("run %d", id), 5*len(r.requests)+e.rng.IntN(20))
+	for _, id := range e.underWay() {
+		e.dueIn(fmt.Sprintf("run %d", id), 5*len(e.runs[id].requests)+e.rng.IntN(20))
 	}
 }
 
