@@ -24,6 +24,7 @@ type inferenceFlags struct {
 	Device          string   `help:"auto, cpu, cuda or cuda:N. An explicit cuda fails rather than falls back." default:"auto"`
 	MemoryBudget    byteSize `help:"Bytes that models may hold together, at rest and running; default: 80 % of free device memory, on the CPU 1GiB." placeholder:"BYTES"`
 	CacheSize       byteSize `help:"Inference results held in memory." default:"256MiB"`
+	InferenceQueue  int      `help:"Requests that may wait for one model, for each class of callers." default:"256"`
 	OrtLibrary      string   `help:"Path of libonnxruntime.so; default: looked for beside the program and in the system." placeholder:"FILE"`
 }
 
@@ -52,7 +53,7 @@ func (f inferenceFlags) config(workers int) app.InferenceConfig {
 	c.Models, c.FaceModel, c.ForegroundModel = f.Models, f.FaceModel, f.ForegroundModel
 	c.Device, c.Library = f.Device, f.OrtLibrary
 	c.MemoryBudget, c.CacheSize = int64(f.MemoryBudget), int64(f.CacheSize)
-	c.Workers = workers
+	c.Workers, c.Queue = workers, f.InferenceQueue
 	return c
 }
 
@@ -61,7 +62,7 @@ func (f inferenceFlags) args() []string {
 	return []string{
 		"--models=" + f.Models, "--face-model=" + f.FaceModel, "--foreground-model=" + f.ForegroundModel,
 		"--device=" + f.Device, "--memory-budget=" + f.MemoryBudget.String(), "--cache-size=" + f.CacheSize.String(),
-		"--ort-library=" + f.OrtLibrary,
+		"--inference-queue=" + strconv.Itoa(f.InferenceQueue), "--ort-library=" + f.OrtLibrary,
 	}
 }
 

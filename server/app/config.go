@@ -19,6 +19,7 @@ type InferenceConfig struct {
 	MemoryBudget    int64  // bytes; 0: the device's default
 	CacheSize       int64  // bytes of results
 	Workers         int    // runs side by side on the CPU
+	Queue           int    // requests that may wait for one model, for each class
 }
 
 // cpuBudget is the default memory budget of models on the CPU.
@@ -26,7 +27,7 @@ const cpuBudget = 1 << 30
 
 // DefaultInferenceConfig returns automatic choice of the device.
 func DefaultInferenceConfig() InferenceConfig {
-	return InferenceConfig{Device: "auto", CacheSize: 256 << 20, Workers: 1}
+	return InferenceConfig{Device: "auto", CacheSize: 256 << 20, Workers: 1, Queue: 256}
 }
 
 // Validate reports unusable values.
@@ -41,6 +42,8 @@ func (c InferenceConfig) Validate() error {
 		return fault.New(fault.Invalid, op, "--cache-size %d: want bytes", c.CacheSize)
 	case c.Workers < 1:
 		return fault.New(fault.Invalid, op, "--workers %d: want at least 1", c.Workers)
+	case c.Queue < 1:
+		return fault.New(fault.Invalid, op, "--inference-queue %d: want at least 1", c.Queue)
 	}
 	return nil
 }

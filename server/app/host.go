@@ -37,6 +37,7 @@ func openHost(c InferenceConfig, metrics prometheus.Registerer) (*host.Host, err
 	}
 	h := host.DefaultConfig()
 	h.Budget, h.CacheBytes, h.Slots = budget, c.CacheSize, c.Workers
+	h.QueueLimit = c.Queue
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
 	h.Metrics, h.Reason = metrics, reason
