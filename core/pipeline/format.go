@@ -20,6 +20,7 @@ var white = vips.Colour{R: 255, G: 255, B: 255, A: 255}
 
 // chooseFormat decides what the result is written as:
 //
+//  0. compression=fast: as in 4, except for an explicit PNG.
 //  1. jpeg, png, webp: as asked.
 //  2. avif: as asked up to 1600 pixels, else WebP where the client takes it,
 //     else as in 4; with a warning.
@@ -35,6 +36,9 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 	standard := vips.JPEG
 	if transparent {
 		standard = vips.PNG
+	}
+	if o.Fast && o.Format != transform.FormatPNG { // 0
+		return standard, ""
 	}
 	long := max(size.Width, size.Height)
 	switch o.Format {
@@ -67,12 +71,27 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 // carriesAlpha says whether a format can be transparent.
 func carriesAlpha(f vips.Format) bool { return f != vips.JPEG }
 
-// quality returns the encoder's quality.
-func quality(o transform.Options) int {
-	if o.Quality == 0 {
-		return defaultQuality
+// encoding returns how a result of format f is written. A quality below 100
+// that was asked for makes a PNG one of at most 256 colours, as Cloudflare
+// documents; 100 is lossless, as for WebP.
+func encoding(o transform.Options, f vips.Format) vips.EncodeOptions {
+	e := vips.EncodeOptions{
+		Format: f, Quality: defaultQuality, Fast: o.Fast,
+		Baseline: o.Format == transform.FormatBaselineJPEG,
+		Palette:  o.Quality > 0 && o.Quality < 100,
+		Metadata: metadata[o.Metadata],
 	}
-	return o.Quality
+	if o.Quality > 0 {
+		e.Quality = o.Quality
+	}
+	return e
+}
+
+// metadata are the engine's names for what a JPEG keeps.
+var metadata = map[transform.Metadata]vips.Metadata{
+	transform.MetadataCopyright: vips.MetadataCopyright,
+	transform.MetadataKeep:      vips.MetadataAll,
+	transform.MetadataNone:      vips.MetadataNone,
 }
 
 // ground returns the background colour, and whether one was asked for.

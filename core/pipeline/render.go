@@ -69,8 +69,6 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	}
 	res.Size = image.Size()
 	res.ContentType = pic.format.MIME()
-	res.Body, err = image.Encode(vips.EncodeOptions{
-		Format: pic.format, Quality: quality(r.Options), Baseline: r.Options.Format == transform.FormatBaselineJPEG,
-	})
+	res.Body, err = image.Encode(encoding(r.Options, pic.format))
 	return res, err
 }

@@ -26,6 +26,7 @@ type Options struct {
 	Background    Colour
 	Format        Format
 	Quality       int  // 1 to 100; 0: the default, which the pipeline knows
+	Fast          bool // compression=fast: the quickest encoder
 	Rotate        int  // clockwise: 0, 90, 180 or 270
 	Flip          Flip // before Rotate
 	Blur          float64

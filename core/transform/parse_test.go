@@ -56,6 +56,7 @@ func TestParse_ReadsEveryOption(t *testing.T) {
 		"quality=medium-high":       {Quality: 70},
 		"quality=medium-low":        {Quality: 50},
 		"q=low":                     {Quality: 35},
+		"compression=fast":          {Fast: true},
 		"rotate=0":                  {},
 		"rotate=90":                 {Rotate: 90},
 		"rotate=180":                {Rotate: 180},

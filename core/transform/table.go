@@ -54,6 +54,9 @@ var table = [...]option{
 		func(o Options) string { return name(formats, o.Format) }},
 	{"quality", "q", "1 to 100, high, medium-high, medium-low or low", parseQuality,
 		func(o Options) string { return writeInt(o.Quality) }},
+	{"compression", "", "fast",
+		func(o *Options, v string) error { return pick(&o.Fast, compressions, v) },
+		func(o Options) string { return name(compressions, o.Fast) }},
 	{"rotate", "", "0, 90, 180, 270 or 360",
 		func(o *Options, v string) error { return pick(&o.Rotate, rotations, v) },
 		func(o Options) string { return writeInt(o.Rotate) }},
@@ -81,12 +84,13 @@ type choice[T comparable] struct {
 }
 
 var (
-	segments = []choice[bool]{{"foreground", true}}
-	anims    = []choice[bool]{{"true", false}, {"false", true}}
-	onErrors = []choice[bool]{{"redirect", true}}
-	metadata = []choice[Metadata]{{"copyright", MetadataCopyright}, {"keep", MetadataKeep}, {"none", MetadataNone}}
-	flips    = []choice[Flip]{{"h", FlipHorizontal}, {"v", FlipVertical}, {"hv", FlipBoth}}
-	formats  = []choice[Format]{
+	segments     = []choice[bool]{{"foreground", true}}
+	compressions = []choice[bool]{{"fast", true}}
+	anims        = []choice[bool]{{"true", false}, {"false", true}}
+	onErrors     = []choice[bool]{{"redirect", true}}
+	metadata     = []choice[Metadata]{{"copyright", MetadataCopyright}, {"keep", MetadataKeep}, {"none", MetadataNone}}
+	flips        = []choice[Flip]{{"h", FlipHorizontal}, {"v", FlipVertical}, {"hv", FlipBoth}}
+	formats      = []choice[Format]{
 		{"auto", FormatAuto}, {"avif", FormatAVIF}, {"webp", FormatWebP}, {"jpeg", FormatJPEG}, {"jpg", FormatJPEG},
 		{"baseline-jpeg", FormatBaselineJPEG}, {"png", FormatPNG}, {"png-force", FormatPNG}, {"json", FormatJSON},
 	}

@@ -1,6 +1,8 @@
 package vips
 
 import (
+	"slices"
+
 	"focal/core/fault"
 	"focal/core/pixel"
 
@@ -13,6 +15,13 @@ type EncodeOptions struct {
 	Quality int    // 1..100, for JPEG, WebP and AVIF
 	// Baseline writes a JPEG that is never progressive.
 	Baseline bool
+	// Fast trades size for time: the least effort that each encoder has.
+	Fast bool
+	// Palette writes a PNG of at most 256 colours, chosen for Quality.
+	Palette bool
+	// Metadata is what a JPEG carries besides pixels; other formats carry
+	// none.
+	Metadata Metadata
 }
 
 // A JPEG under 50×50 or over 3000×3000 is written baseline, as Cloudflare
@@ -27,30 +36,45 @@ const (
 // 3.6: effort 3 takes 114 ms for 27 KB, 6 takes 901 ms for 26 KB.
 const avifEffort = 3
 
-// Encode runs the picture through and writes it. Metadata is left out, colours
-// are sRGB. Damage in the source's pixels shows here, as fault.Corrupt.
+// The efforts of the encoders, ordinary and fast: zlib's level for PNG, libwebp's
+// method (0 to 6) for WebP, libvips' effort for AV1 (see avifEffort).
+const (
+	pngEffort, pngFast   = 6, 1
+	webpEffort, webpFast = 4, 0
+	avifFast             = 0
+)
+
+// Encode runs the picture through and writes it. Colours are sRGB, without a
+// profile. Damage in the source's pixels shows here, as fault.Corrupt.
 func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
 	const op = "vips.Encode"
+	if o.Format != JPEG {
+		o.Metadata = MetadataNone
+	}
+	if err := i.reduceMetadata(o.Metadata); err != nil {
+		return nil, wrap(fault.Internal, op, err)
+	}
 	var (
 		out []byte
 		err error
 	)
 	switch o.Format {
 	case JPEG:
-		s := i.Size()
-		tiny := s.Width < progressiveMin && s.Height < progressiveMin
-		huge := s.Width > progressiveMax && s.Height > progressiveMax
-		out, _, err = i.ref.ExportJpeg(&govips.JpegExportParams{
-			Quality: o.Quality, StripMetadata: true, OptimizeCoding: true, Interlace: !tiny && !huge && !o.Baseline,
-		})
+		out, err = i.encodeJPEG(o)
 	case PNG:
-		out, _, err = i.ref.ExportPng(&govips.PngExportParams{StripMetadata: true, Compression: 6, Filter: govips.PngFilterAll})
+		p := &govips.PngExportParams{StripMetadata: true, Compression: choose(o.Fast, pngFast, pngEffort), Filter: govips.PngFilterAll}
+		if o.Palette {
+			p.Palette, p.Quality, p.Dither, p.Filter = true, o.Quality, 1, govips.PngFilterNone
+		}
+		out, _, err = i.ref.ExportPng(p)
 	case WebP:
 		out, _, err = i.ref.ExportWebp(&govips.WebpExportParams{
-			StripMetadata: true, Quality: o.Quality, Lossless: o.Quality >= 100, ReductionEffort: 4,
+			StripMetadata: true, Quality: o.Quality, Lossless: o.Quality >= 100, ReductionEffort: choose(o.Fast, webpFast, webpEffort),
 		})
 	case AVIF:
-		out, _, err = i.ref.ExportAvif(&govips.AvifExportParams{StripMetadata: true, Quality: o.Quality, Bitdepth: 8, Effort: avifEffort})
+		out, _, err = i.ref.ExportAvif(&govips.AvifExportParams{
+			StripMetadata: true, Quality: o.Quality, Bitdepth: 8, Effort: choose(o.Fast, avifFast, avifEffort),
+		})
 	default:
 		return nil, fault.New(fault.Internal, op, "no encoder for %s", o.Format)
 	}
@@ -58,6 +82,27 @@ func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
 		return nil, wrap(fault.Corrupt, op, err)
 	}
 	return out, nil
+}
+
+func (i *Image) encodeJPEG(o EncodeOptions) ([]byte, error) {
+	// Without anything to write, libvips would still write a bare EXIF block.
+	bare := o.Metadata != MetadataAll && !slices.Contains(i.ref.ImageFields(), fieldEXIF)
+	s := i.Size()
+	tiny := s.Width < progressiveMin && s.Height < progressiveMin
+	huge := s.Width > progressiveMax && s.Height > progressiveMax
+	out, _, err := i.ref.ExportJpeg(&govips.JpegExportParams{
+		Quality: o.Quality, StripMetadata: bare,
+		OptimizeCoding: !o.Fast, Interlace: !tiny && !huge && !o.Baseline && !o.Fast,
+	})
+	return out, err
+}
+
+// choose returns a where yes, else b.
+func choose(yes bool, a, b int) int {
+	if yes {
+		return a
+	}
+	return b
 }
 
 // Buffer runs the picture through and returns its pixels.

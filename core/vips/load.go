@@ -100,12 +100,7 @@ func (i *Image) normalise(upright bool) error {
 			return err
 		}
 	}
-	if err := i.toSRGB(); err != nil {
-		return err
-	}
-	// libvips marks a picture read in order by a metadata field; without it,
-	// resizing reads out of order and fails.
-	return r.RemoveMetadata("vips-sequential")
+	return i.toSRGB()
 }
 
 func (i *Image) toSRGB() error {

@@ -33,6 +33,9 @@ type Sources interface {
 	// Fetch returns the original that ref names; its Release gives its memory
 	// back.
 	Fetch(ctx context.Context, ref string) (*source.Original, error)
+	// Location returns where a client can get the original by itself; false
+	// means that no such place may be named.
+	Location(ref string) (url string, ok bool)
 }
 
 // Pictures makes pictures.

@@ -57,6 +57,24 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 		kind := fault.KindOf(err)
 		s.config.Log.Info("refused", "id", id, "kind", kind.String(), "error", err.Error(), "options", opts, "source", ref)
 		s.fail(ctx, err)
+		if options.RedirectOnError {
+			s.redirect(ctx, kind, ref)
+		}
+	}
+}
+
+// redirect turns an answer of failure into one that leads to the source, where
+// there is a place to lead to. It does not where the request itself is wrong or
+// not allowed, or the source is a transform: a redirect would go round the
+// refusal, or in circles.
+func (s *Server) redirect(ctx *fasthttp.RequestCtx, kind fault.Kind, ref string) {
+	switch kind {
+	case fault.Invalid, fault.Forbidden, fault.BadURL, fault.Loop:
+		return
+	}
+	if location, ok := s.sources.Location(ref); ok {
+		ctx.Response.Header.Set("Location", location)
+		ctx.SetStatusCode(fasthttp.StatusFound)
 	}
 }
 
