@@ -95,7 +95,7 @@ func parseContentDigest(s string) (d pixel.Digest, present bool, err error) {
 	for member := range strings.SplitSeq(s, ",") {
 		key, value, ok := strings.Cut(strings.TrimSpace(member), "=")
 		if !ok || key == "" {
-			return pixel.Digest{}, false, fmt.Errorf("%s %q: want sha-256=:<base64>:", headerDigest, s)
+			return pixel.Digest{}, false, fmt.Errorf("%s %q: want the form sha-256=:<base64>: of RFC 9530", headerDigest, s)
 		}
 		if key != "sha-256" {
 			continue
@@ -105,7 +105,7 @@ func parseContentDigest(s string) (d pixel.Digest, present bool, err error) {
 		inner, closed := strings.CutSuffix(inner, ":")
 		raw, decodeErr := base64.StdEncoding.DecodeString(inner)
 		if !found || !closed || decodeErr != nil || len(raw) != len(d) || strings.ContainsAny(inner, "\r\n") {
-			return pixel.Digest{}, false, fmt.Errorf("%s %q: want sha-256=:<base64 of 32 bytes>:", headerDigest, s)
+			return pixel.Digest{}, false, fmt.Errorf("%s %q: want sha-256=:<base64>: with 32 bytes", headerDigest, s)
 		}
 		d, present = pixel.Digest(raw), true // RFC 8941: the last of equal keys counts
 	}
@@ -123,7 +123,7 @@ func verifyContentDigest(header http.Header, body []byte) error {
 		return err
 	}
 	if got := sha256.Sum256(body); !bytes.Equal(got[:], want[:]) {
-		return fmt.Errorf("%s does not match the body: it is sha-256=:%s:", headerDigest, base64.StdEncoding.EncodeToString(got[:]))
+		return fmt.Errorf("%s does not match the body, whose digest is sha-256=:%s: instead", headerDigest, base64.StdEncoding.EncodeToString(got[:]))
 	}
 	return nil
 }

@@ -3,12 +3,15 @@ package app
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The files that a child finds open, as os/exec numbers them.
@@ -39,7 +42,7 @@ func startProcess(cfg ChildConfig, listener *net.UnixListener, log *slog.Logger)
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	socket, err := listener.File()
+	socket, err := copyOf(listener)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +73,23 @@ func startProcess(cfg ChildConfig, listener *net.UnixListener, log *slog.Logger)
 	go p.awaitReady(readyRead)
 	go p.awaitExit(readyRead)
 	return p, nil
+}
+
+// copyOf returns a second descriptor of l's socket. UnixListener.File would do
+// the same and then, when os/exec asks for the number, make the socket
+// blocking, for l too: its Accept could not be interrupted any more.
+func copyOf(l *net.UnixListener) (*os.File, error) {
+	conn, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	var dupErr error
+	err = conn.Control(func(own uintptr) { fd, dupErr = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(err, dupErr); err != nil {
+		return nil, fmt.Errorf("copy the socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), l.Addr().String()), nil
 }
 
 // awaitReady reads the one byte, or the end of the pipe.
