@@ -76,8 +76,10 @@ type Facts struct {
 	Provider string       // "cpu" or "cuda": what ran, not what was asked for
 	How      How
 	Source   pixel.Size    // the size of the oriented source; the look's where it is not known
+	Prepare  time.Duration // look to tensor; zero unless How is Run, and over a socket
 	Queue    time.Duration // waited for the device; zero unless How is Run
 	Run      time.Duration // the batch ran; zero unless How is Run
+	Decode   time.Duration // tensors to the answer; as Prepare
 	Batch    int           // pictures in that batch; zero unless How is Run
 }
 

@@ -121,7 +121,7 @@ func (h *Host) answer(ctx context.Context, q question) (answer, error) {
 	h.metrics.asked(q.model.Name, string(how))
 	a.facts.How = how
 	if how != inference.Run {
-		a.facts.Queue, a.facts.Run, a.facts.Batch = 0, 0, 0
+		a.facts.Prepare, a.facts.Queue, a.facts.Run, a.facts.Decode, a.facts.Batch = 0, 0, 0, 0, 0
 	}
 	if q.Source != (pixel.Size{}) {
 		a.facts.Source = q.Source
@@ -203,12 +203,16 @@ func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer,
 	if err := picture.Validate(); err != nil {
 		return answer{}, fault.New(fault.Invalid, "host.Look", "%w", err)
 	}
+	start := time.Now()
 	prepared, err := q.model.prepare(picture)
 	if err != nil {
 		return answer{}, err
 	}
+	took := time.Since(start)
 	if t := prepared.Tensor; len(t.Shape) == 0 || t.Shape[0] != 1 {
 		return answer{}, fault.New(fault.Internal, "host.Prepare", "model %s: a tensor of shape %v has no batch axis of 1", q.model.Name, t.Shape)
 	}
-	return h.infer(ctx, q, deadline, picture.Size(), prepared)
+	a, err := h.infer(ctx, q, deadline, picture.Size(), prepared)
+	a.facts.Prepare = took
+	return a, err
 }

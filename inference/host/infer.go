@@ -29,10 +29,11 @@ func (h *Host) infer(ctx context.Context, q question, deadline time.Time, look p
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{facts: h.facts(q.model, out)}
+	a, start := answer{facts: h.facts(q.model, out)}, time.Now()
 	if err := q.model.decode(p, out.outputs, &a); err != nil {
 		return answer{}, err
 	}
+	a.facts.Decode = time.Since(start)
 	a.facts.Source = look
 	if q.Source != (pixel.Size{}) {
 		a.facts.Source = q.Source

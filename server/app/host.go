@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"focal/core/fault"
+	"focal/inference"
 	"focal/inference/host"
 	"focal/inference/ort"
 	"focal/models"
@@ -13,9 +14,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// openHost builds the models, the engine and the scheduler's host: all of
-// inference, in this process.
+// Inference is all of inference in one process: the models, the engine, and the
+// scheduler's host over both. The harness measures its parts one by one.
+type Inference struct {
+	*host.Host
+	Engine     inference.Engine
+	Repository *models.Repository
+}
+
 func openHost(c InferenceConfig, metrics prometheus.Registerer) (*host.Host, error) {
+	i, err := OpenInference(c, metrics)
+	if err != nil {
+		return nil, err
+	}
+	return i.Host, nil
+}
+
+// OpenInference builds all of inference in this process, once per process.
+// Closing the host closes it.
+func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -41,7 +58,11 @@ func openHost(c InferenceConfig, metrics prometheus.Registerer) (*host.Host, err
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
 	h.Metrics, h.Reason = metrics, reason
-	return host.New(h, engine, repository)
+	built, err := host.New(h, engine, repository)
+	if err != nil {
+		return nil, err
+	}
+	return &Inference{Host: built, Engine: engine, Repository: repository}, nil
 }
 
 // chooseDevice says where models run, and why where that was not asked for. An
