@@ -19,9 +19,9 @@ type picture struct {
 
 // steps are the work on a picture, in Cloudflare's documented order:
 // orientation and colour come with loading; then flip, rotate, crop and
-// resize; then the background. The mask belongs to the oriented source, so it
+// resize; then, in an order of ours, adjustments and blur; then the background. The mask belongs to the oriented source, so it
 // is attached first, and is turned, cut and scaled with the picture.
-var steps = []func(*picture) error{cutOut, flip, rotate, crop, resize, blur, background, pad, flatten}
+var steps = []func(*picture) error{cutOut, flip, rotate, crop, resize, adjust, blur, background, pad, flatten}
 
 // render runs the steps over the full picture and encodes it, under a slot.
 // It is deterministic: same source, options, findings and accept, same bytes.

@@ -29,6 +29,7 @@ type Options struct {
 	Fast          bool // compression=fast: the quickest encoder
 	Rotate        int  // clockwise: 0, 90, 180 or 270
 	Flip          Flip // before Rotate
+	Adjust        Adjust
 	Blur          float64
 	FirstFrame    bool // anim=false
 	// RedirectOnError sends a client on to the source when the picture cannot

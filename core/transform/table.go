@@ -63,6 +63,18 @@ var table = [...]option{
 	{"flip", "", "h, v or hv",
 		func(o *Options, v string) error { return pick(&o.Flip, flips, v) },
 		func(o Options) string { return name(flips, o.Flip) }},
+	{"brightness", "", "a number from 0 to 255",
+		func(o *Options, v string) error { return parseMultiplier(&o.Adjust.Brightness, "brightness", v) },
+		func(o Options) string { return writeFloat(o.Adjust.Brightness) }},
+	{"contrast", "", "a number from 0 to 255",
+		func(o *Options, v string) error { return parseMultiplier(&o.Adjust.Contrast, "contrast", v) },
+		func(o Options) string { return writeFloat(o.Adjust.Contrast) }},
+	{"gamma", "", "a number from 0 to 255",
+		func(o *Options, v string) error { return parseMultiplier(&o.Adjust.Gamma, "gamma", v) },
+		func(o Options) string { return writeFloat(o.Adjust.Gamma) }},
+	{"saturation", "", "a number from 0 to 255", parseSaturation, writeSaturation},
+	{"sharpen", "", "a number from 0 to 10", parseSharpen,
+		func(o Options) string { return writeFloat(o.Adjust.Sharpen) }},
 	{"blur", "", "a number from 0 to 250", parseBlur,
 		func(o Options) string { return writeFloat(o.Blur) }},
 	{"anim", "", "true or false",
@@ -234,17 +246,9 @@ func parseQuality(o *Options, v string) error {
 
 // parseBlur brings what is too strong to the limit rather than ignoring it: a
 // blur is often there to hide something.
-func parseBlur(o *Options, v string) error {
-	n, ok := parseDecimal(v)
-	switch {
-	case !ok || n < 0:
-		return errUnfit
-	case n > MaxBlur:
-		o.Blur = MaxBlur
-		return remark("blur is at most 250")
-	}
-	o.Blur = n
-	return nil
+func parseBlur(o *Options, v string) (err error) {
+	o.Blur, err = bounded("blur", v, MaxBlur)
+	return err
 }
 
 // parseDecimal reads digits with at most one point and perhaps a minus: no
