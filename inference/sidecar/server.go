@@ -77,7 +77,7 @@ type Config struct {
 // DefaultConfig returns the limits of `focal sidecar` without flags.
 func DefaultConfig() Config {
 	return Config{
-		MaxBody:   100 << 20,
+		MaxBody:   100e6,
 		MaxPixels: 100e6,
 		Memory:    256 << 20,
 		Timeout:   30 * time.Second,
