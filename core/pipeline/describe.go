@@ -43,7 +43,7 @@ type describedForeground struct {
 func describe(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	l := pl.layout
 	d := description{
-		Width: l.Canvas.Width, Height: l.Canvas.Height,
+		Width: pl.size.Width, Height: pl.size.Height,
 		Original: original{FileSize: info.Bytes, Width: info.Oriented.Width, Height: info.Oriented.Height, Format: info.Format.MIME()},
 	}
 	if found.Faces != nil {
@@ -67,7 +67,7 @@ func describe(r Request, info vips.Info, pl plan, found Findings) (Result, error
 	if err != nil {
 		return Result{}, fault.New(fault.Internal, "pipeline.describe", "%w", err)
 	}
-	return Result{Body: append(body, '\n'), ContentType: "application/json", Size: l.Canvas, Warnings: pl.warnings}, nil
+	return Result{Body: append(body, '\n'), ContentType: "application/json", Size: pl.size, Warnings: pl.warnings}, nil
 }
 
 func (p plan) describeFace(f pixel.Face) describedFace {
@@ -87,8 +87,8 @@ func (p plan) onResult(b pixel.Box) [4]float64 {
 	sy := float64(l.Resize.Height) / l.Window.H
 	pw, ph := float64(p.working.Width), float64(p.working.Height)
 	return [4]float64{
-		round((b.X*pw-l.Window.X)*sx + float64(l.Left)),
-		round((b.Y*ph-l.Window.Y)*sy + float64(l.Top)),
+		round((b.X*pw-l.Window.X)*sx + float64(l.Left+p.border.Left)),
+		round((b.Y*ph-l.Window.Y)*sy + float64(l.Top+p.border.Top)),
 		round(b.W * pw * sx),
 		round(b.H * ph * sy),
 	}

@@ -16,7 +16,10 @@ const (
 
 const defaultQuality = 85
 
-var white = vips.Colour{R: 255, G: 255, B: 255, A: 255}
+var (
+	white = vips.Colour{R: 255, G: 255, B: 255, A: 255}
+	black = vips.Colour{A: 255}
+)
 
 // chooseFormat decides what the result is written as:
 //
@@ -31,7 +34,7 @@ var white = vips.Colour{R: 255, G: 255, B: 255, A: 255}
 // transparent says that there may be transparency before a background.
 func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bool) (f vips.Format, warning string) {
 	if c, given := ground(o.Background); given && c.A == 255 {
-		transparent = false
+		transparent = translucentBorder(o)
 	}
 	standard := vips.JPEG
 	if transparent {
@@ -66,6 +69,19 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 		}
 	}
 	return standard, "" // 4
+}
+
+// seeThrough says whether the options draw something that is not opaque round
+// the picture.
+func (p plan) seeThrough(o transform.Options) bool {
+	c, given := ground(o.Background)
+	return given && c.A < 255 && p.layout.Canvas != p.layout.Resize || translucentBorder(o)
+}
+
+// translucentBorder says whether there is a border that is not opaque.
+func translucentBorder(o transform.Options) bool {
+	b := o.Border
+	return b.Colour.Set && b.Colour.A < 255 && b != (transform.Border{Colour: b.Colour})
 }
 
 // carriesAlpha says whether a format can be transparent.

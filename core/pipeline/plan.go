@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"math"
+
 	"focal/core/fault"
 	"focal/core/geometry"
 	"focal/core/pixel"
@@ -13,24 +15,35 @@ import (
 type plan struct {
 	frame    geometry.Frame  // oriented source → working picture
 	working  pixel.Size      // the working picture at full size
-	layout   geometry.Layout // working picture → result
+	layout   geometry.Layout // working picture → result, without its border
+	border   transform.Border
+	size     pixel.Size // the result
 	load     vips.LoadOptions
 	warnings []string
 }
 
 // draft makes the plan.
 func draft(info vips.Info, o transform.Options, found Findings, maxSide int) (plan, error) {
-	p := plan{frame: o.Frame()}
+	p := plan{border: o.Drawn()}
+	var warning string
+	p.frame, warning = frameOf(o, info.Oriented, found)
 	p.working = p.frame.Size(info.Oriented)
-	l, err := geometry.Arrange(p.working, o.Target(), focus(o, info, found))
+	l, err := geometry.Arrange(p.working, o.Target(), focus(o, p, found))
 	if err != nil {
 		return plan{}, err
 	}
-	if l.Canvas.Width > maxSide || l.Canvas.Height > maxSide {
+	p.size = pixel.Size{
+		Width:  l.Canvas.Width + p.border.Left + p.border.Right,
+		Height: l.Canvas.Height + p.border.Top + p.border.Bottom,
+	}
+	if p.size.Width > maxSide || p.size.Height > maxSide {
 		return plan{}, fault.New(fault.TooLarge, "pipeline.draft", "the result would be %d×%d, a side longer than --max-side %d",
-			l.Canvas.Width, l.Canvas.Height, maxSide)
+			p.size.Width, p.size.Height, maxSide)
 	}
 	p.layout, p.warnings = l, l.Warnings
+	if warning != "" {
+		p.warnings = append(p.warnings, warning)
+	}
 	factor := min(l.Window.W/float64(l.Resize.Width), l.Window.H/float64(l.Resize.Height))
 	p.load = vips.LoadOptions{
 		Shrink: vips.ShrinkOnLoad(info.Format, factor),
@@ -53,18 +66,41 @@ func (p plan) window(loaded pixel.Size) pixel.Rect {
 	return geometry.Window{X: w.X * sx, Y: w.Y * sy, W: w.W * sx, H: w.H * sy}.Rect(loaded)
 }
 
+// frameOf returns the way from an oriented source to the working picture: what
+// the options say, and the trim, which depends on the source. A trim that
+// leaves nothing, or finds no border, leaves everything, with a warning.
+func frameOf(o transform.Options, src pixel.Size, found Findings) (f geometry.Frame, warning string) {
+	f = o.Frame()
+	if !o.Trim.Border {
+		r, ok := o.Trim.Sides.Rect(src, o.Density())
+		if !ok {
+			return f, "trim leaves nothing and is ignored"
+		}
+		f.Trim = geometry.TrimTo(r, src)
+		return f, ""
+	}
+	if found.Content == nil {
+		return f, "trim=border found nothing but border"
+	}
+	keep := int(math.Round(float64(o.Trim.Keep) * o.Density()))
+	r := *found.Content
+	left, top := max(0, r.X-keep), max(0, r.Y-keep)
+	right, bottom := min(src.Width, r.X+r.Width+keep), min(src.Height, r.Y+r.Height+keep)
+	f.Trim = geometry.TrimTo(pixel.Rect{X: left, Y: top, Width: right - left, Height: bottom - top}, src)
+	return f, ""
+}
+
 // focus says which part of the working picture survives a crop:
 //
 //  1. Faces were looked for: their window; without any, the centre.
 //  2. A salient point was looked for: that.
 //  3. A point or a side that the options name, else the centre.
-func focus(o transform.Options, info vips.Info, found Findings) geometry.Focus {
-	frame := o.Frame()
+func focus(o transform.Options, p plan, found Findings) geometry.Focus {
 	switch {
 	case found.Faces != nil: // 1
-		return geometry.FaceFocus(frame.Size(info.Oriented), frame.Boxes(boxes(found.Faces.Value)), o.Zoom, o.Target())
-	case found.Salient != nil: // 2
-		return geometry.Focus{Mode: geometry.Remainder, Point: frame.Point(*found.Salient)}
+		return geometry.FaceFocus(p.working, p.frame.Boxes(boxes(found.Faces.Value)), o.Zoom, o.Target())
+	case found.Salient != nil: // 2, in fractions of what the trim left
+		return geometry.Focus{Mode: geometry.Remainder, Point: o.Frame().Point(*found.Salient)}
 	default: // 3
 		return o.Gravity.Focus()
 	}

@@ -18,10 +18,10 @@ type picture struct {
 }
 
 // steps are the work on a picture, in Cloudflare's documented order:
-// orientation and colour come with loading; then flip, rotate, crop and
-// resize; then, in an order of ours, adjustments and blur; then the background. The mask belongs to the oriented source, so it
+// orientation and colour come with loading; then trim, flip, rotate, crop and
+// resize; then, in an order of ours, adjustments and blur; then the background and the border. The mask belongs to the oriented source, so it
 // is attached first, and is turned, cut and scaled with the picture.
-var steps = []func(*picture) error{cutOut, flip, rotate, crop, resize, adjust, blur, background, pad, flatten}
+var steps = []func(*picture) error{cutOut, trim, flip, rotate, crop, resize, adjust, blur, background, pad, border, flatten}
 
 // render runs the steps over the full picture and encodes it, under a slot.
 // It is deterministic: same source, options, findings and accept, same bytes.
@@ -56,9 +56,9 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 			res.Warnings = append(res.Warnings, "no foreground was found")
 		}
 	}
-	transparent := info.Alpha || pic.mask != nil
+	transparent := info.Alpha || pic.mask != nil || pl.seeThrough(r.Options)
 	var warning string
-	pic.format, warning = chooseFormat(r.Options, r.Accept, pl.layout.Canvas, transparent)
+	pic.format, warning = chooseFormat(r.Options, r.Accept, pl.size, transparent)
 	if warning != "" {
 		res.Warnings = append(res.Warnings, warning)
 	}

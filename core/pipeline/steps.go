@@ -12,6 +12,9 @@ func cutOut(p *picture) error {
 	return p.image.CutOut(*p.mask)
 }
 
+// trim cuts the oriented source; findings and mask follow by the plan's frame.
+func trim(p *picture) error { return p.image.Crop(p.plan.frame.Cut(p.image.Size())) }
+
 // flip mirrors the picture; it comes before rotation.
 func flip(p *picture) error {
 	if p.plan.frame.FlipH {
@@ -69,6 +72,15 @@ func pad(p *picture) error {
 		bars = white
 	}
 	return p.image.Pad(l.Canvas, l.Left, l.Top, bars)
+}
+
+// border draws a frame round the finished picture.
+func border(p *picture) error {
+	c, given := ground(p.plan.border.Colour)
+	if !given {
+		c = black
+	}
+	return p.image.Pad(p.plan.size, p.plan.border.Left, p.plan.border.Top, c)
 }
 
 // flatten puts white behind what is still transparent where the format has no

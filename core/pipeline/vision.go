@@ -44,8 +44,11 @@ type Findings struct {
 	Faces      *Finding[[]pixel.Face]
 	Foreground *Finding[pixel.Mask]
 	// Salient is where the most salient window of the target's aspect begins,
-	// in fractions of the oriented source that a crop leaves over.
-	Salient  *pixel.Point
+	// in fractions of the trimmed source that a crop leaves over.
+	Salient *pixel.Point
+	// Content is what is left of the oriented source, in its pixels, when the
+	// border that trim=border looks for is taken away; nil where there is none.
+	Content  *pixel.Rect
 	Degraded *Degraded
 }
 
@@ -67,8 +70,8 @@ func Coverage(m pixel.Mask) float64 {
 	return float64(sum) / 255 / float64(len(m.Pix))
 }
 
-// find looks for what the options need: faces and foreground by vision,
-// saliency by the image engine. The second result is the time spent making the
+// find looks for what the options need: faces and foreground by vision, borders
+// and saliency by the image engine. The second result is the time spent making the
 // look.
 func (p *Pipeline) find(ctx context.Context, r Request, info vips.Info) (Findings, time.Duration, error) {
 	var (
@@ -81,10 +84,42 @@ func (p *Pipeline) find(ctx context.Context, r Request, info vips.Info) (Finding
 			return found, spent, err
 		}
 	}
-	if r.Options.Gravity.Kind == transform.GravityAuto || found.Degraded != nil {
+	if r.Options.Trim.Border {
+		if err = p.findContent(ctx, r, info, &found); err != nil {
+			return found, spent, err
+		}
+	}
+	if r.Options.Gravity.Salient() || found.Degraded != nil {
 		err = p.findSalient(ctx, r, info, &found)
 	}
 	return found, spent, err
+}
+
+// defaultTolerance is how far from the border's colour a channel may be and
+// still be border: libvips' own default, wide enough for a JPEG's noise.
+const defaultTolerance = 10
+
+// findContent looks for a border of one colour. It decodes the whole picture.
+func (p *Pipeline) findContent(ctx context.Context, r Request, info vips.Info, found *Findings) error {
+	release, err := p.slots.take(ctx, info.DecodeMemory(1, true))
+	if err != nil {
+		return err
+	}
+	defer release()
+	t := r.Options.Trim
+	tolerance := float64(defaultTolerance)
+	if t.Tolerance.Set {
+		tolerance = t.Tolerance.Value
+	}
+	var colour *vips.Colour
+	if c, given := ground(t.Colour); given {
+		colour = &c
+	}
+	content, ok, err := vips.Content(r.Source.Bytes, info, colour, tolerance)
+	if ok {
+		found.Content = &content
+	}
+	return err
 }
 
 // findSalient looks for the salient part where the target cuts anything away.
@@ -103,7 +138,12 @@ func (p *Pipeline) findSalient(ctx context.Context, r Request, info vips.Info, f
 		return err
 	}
 	defer release()
-	x, y, err := vips.Attention(r.Source.Bytes, info, aspect)
+	frame, _ := frameOf(r.Options, info.Oriented, *found)
+	strategy := vips.Attention
+	if r.Options.Gravity.Kind == transform.GravityEntropy {
+		strategy = vips.Entropy
+	}
+	x, y, err := vips.Salient(r.Source.Bytes, info, frame.Cut(info.Oriented), aspect, strategy)
 	switch {
 	case err == nil:
 		found.Salient = &pixel.Point{X: x, Y: y}

@@ -29,6 +29,8 @@ type Options struct {
 	Fast          bool // compression=fast: the quickest encoder
 	Rotate        int  // clockwise: 0, 90, 180 or 270
 	Flip          Flip // before Rotate
+	Trim          Trim
+	Border        Border
 	Adjust        Adjust
 	Blur          float64
 	FirstFrame    bool // anim=false
@@ -56,18 +58,26 @@ const (
 	GravityRight
 	GravityTop
 	GravityBottom
-	GravityPoint // X and Y
+	GravityPoint   // X and Y
+	GravityEntropy // what holds most detail
 )
 
 // Gravity is what a crop keeps. X and Y are fractions of the picture after
-// trim, flip and rotate, and zero unless Kind is GravityPoint.
+// trim, flip and rotate, and zero unless Kind is GravityPoint. They name the
+// point of the result that lies on the same point of the picture or, with
+// BoxCenter, the point of the picture that the result is centred on.
 type Gravity struct {
-	Kind GravityKind
-	X, Y float64
+	Kind      GravityKind
+	X, Y      float64
+	BoxCenter bool
 }
 
-// Focus returns what geometry makes of the gravity. GravityAuto and
-// GravityFace give the centre: where they point is found by looking.
+// Salient says whether the gravity is found by looking at the pixels, without
+// a model.
+func (g Gravity) Salient() bool { return g.Kind == GravityAuto || g.Kind == GravityEntropy }
+
+// Focus returns what geometry makes of the gravity. GravityAuto, GravityEntropy
+// and GravityFace give the centre: where they point is found by looking.
 func (g Gravity) Focus() geometry.Focus {
 	switch g.Kind {
 	case GravityLeft:
@@ -80,6 +90,9 @@ func (g Gravity) Focus() geometry.Focus {
 		return geometry.KeepSide(geometry.Bottom)
 	case GravityPoint:
 		f := geometry.Focus{Mode: geometry.Remainder}
+		if g.BoxCenter {
+			f.Mode = geometry.BoxCenter
+		}
 		f.Point.X, f.Point.Y = g.X, g.Y
 		return f
 	default:
@@ -137,7 +150,8 @@ func (o Options) scaled(side int) int {
 	return int(math.Max(1, math.Round(float64(side)*o.DPR)))
 }
 
-// Frame returns the way from the oriented source to the picture that is fitted.
+// Frame returns the way from the oriented source to the picture that is fitted,
+// but for the trim, which needs the source's size.
 func (o Options) Frame() geometry.Frame {
 	return geometry.Frame{
 		FlipH:  o.Flip&FlipHorizontal != 0,

@@ -41,13 +41,20 @@ var table = [...]option{
 	{"dpr", "", "a number above 0, at most 2", parseDPR,
 		func(o Options) string { return writeFloat(o.DPR) }},
 	{"fit", "", "scale-down, contain, cover, crop, aspect-crop, pad, squeeze or scale-up", parseFit, writeFit},
-	{"gravity", "g", "auto, face, left, right, top, bottom, center or XxY", parseGravity, writeGravity},
+	{"gravity", "g", "auto, entropy, face, left, right, top, bottom, center or XxY", parseGravity, writeGravity},
+	{"gravity.x", "", "a number from 0 to 1",
+		func(o *Options, v string) error { return parsePoint(o, func(g *Gravity) *float64 { return &g.X }, v) }, unwritten},
+	{"gravity.y", "", "a number from 0 to 1",
+		func(o *Options, v string) error { return parsePoint(o, func(g *Gravity) *float64 { return &g.Y }, v) }, unwritten},
+	{"gravity.mode", "", "remainder or box-center, with a point", parseGravityMode,
+		func(o Options) string { return name(gravityModes, o.Gravity.BoxCenter) }},
 	{"zoom", "face-zoom", "a number from 0 to 1", parseZoom,
 		func(o Options) string { return writeFloat(o.Zoom) }},
 	{"segment", "", "foreground",
 		func(o *Options, v string) error { return pick(&o.Foreground, segments, v) },
 		func(o Options) string { return name(segments, o.Foreground) }},
-	{"background", "", "a CSS colour", parseBackground,
+	{"background", "", "a CSS colour",
+		func(o *Options, v string) error { return storeColour(&o.Background, v) },
 		func(o Options) string { return o.Background.canonical() }},
 	{"format", "f", "auto, avif, webp, jpeg, baseline-jpeg, png or json",
 		func(o *Options, v string) error { return pick(&o.Format, formats, v) },
@@ -57,6 +64,28 @@ var table = [...]option{
 	{"compression", "", "fast",
 		func(o *Options, v string) error { return pick(&o.Fast, compressions, v) },
 		func(o Options) string { return name(compressions, o.Fast) }},
+	{"trim", "", "border, or top;right;bottom;left in pixels or fractions", parseTrim, writeTrim},
+	{"trim.top", "", extent,
+		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Top, v) }, unwritten},
+	{"trim.right", "", extent,
+		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Right, v) }, unwritten},
+	{"trim.bottom", "", extent,
+		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Bottom, v) }, unwritten},
+	{"trim.left", "", extent,
+		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Left, v) }, unwritten},
+	{"trim.width", "", extent,
+		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Width, v) },
+		func(o Options) string { return writeFloat(o.Trim.Sides.Width) }},
+	{"trim.height", "", extent,
+		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Height, v) },
+		func(o Options) string { return writeFloat(o.Trim.Sides.Height) }},
+	{"trim.border.color", "", "a CSS colour",
+		func(o *Options, v string) error { return storeColour(&o.Trim.Colour, v) },
+		func(o Options) string { return o.Trim.Colour.canonical() }},
+	{"trim.border.tolerance", "", "a number from 0 to 255", parseTolerance, writeTolerance},
+	{"trim.border.keep", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseLength(&o.Trim.Keep, v) },
+		func(o Options) string { return writeInt(o.Trim.Keep) }},
 	{"rotate", "", "0, 90, 180, 270 or 360",
 		func(o *Options, v string) error { return pick(&o.Rotate, rotations, v) },
 		func(o Options) string { return writeInt(o.Rotate) }},
@@ -77,6 +106,22 @@ var table = [...]option{
 		func(o Options) string { return writeFloat(o.Adjust.Sharpen) }},
 	{"blur", "", "a number from 0 to 250", parseBlur,
 		func(o Options) string { return writeFloat(o.Blur) }},
+	{"border.width", "", "a whole number of pixels", parseBorder, writeBorder},
+	{"border.top", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseLength(&o.Border.Top, v) },
+		func(o Options) string { return writeSide(o, o.Border.Top) }},
+	{"border.right", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseLength(&o.Border.Right, v) },
+		func(o Options) string { return writeSide(o, o.Border.Right) }},
+	{"border.bottom", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseLength(&o.Border.Bottom, v) },
+		func(o Options) string { return writeSide(o, o.Border.Bottom) }},
+	{"border.left", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseLength(&o.Border.Left, v) },
+		func(o Options) string { return writeSide(o, o.Border.Left) }},
+	{"border.color", "", "a CSS colour",
+		func(o *Options, v string) error { return storeColour(&o.Border.Colour, v) },
+		func(o Options) string { return o.Border.Colour.canonical() }},
 	{"anim", "", "true or false",
 		func(o *Options, v string) error { return pick(&o.FirstFrame, anims, v) },
 		func(o Options) string { return name(anims, o.FirstFrame) }},
@@ -87,6 +132,12 @@ var table = [...]option{
 		func(o *Options, v string) error { return pick(&o.Metadata, metadata, v) },
 		func(o Options) string { return name(metadata, o.Metadata) }},
 }
+
+// extent says what a length of a trim looks like.
+const extent = "pixels, or a fraction below 1"
+
+// unwritten is the write of an option whose value another row writes.
+func unwritten(Options) string { return "" }
 
 // choice is one word that an option takes. Where several words give the same
 // value, the first is the canonical one.
@@ -114,8 +165,9 @@ var (
 		{"auto", Gravity{Kind: GravityAuto}}, {"face", Gravity{Kind: GravityFace}},
 		{"left", Gravity{Kind: GravityLeft}}, {"right", Gravity{Kind: GravityRight}},
 		{"top", Gravity{Kind: GravityTop}}, {"bottom", Gravity{Kind: GravityBottom}},
-		{"center", Gravity{}},
+		{"center", Gravity{}}, {"entropy", Gravity{Kind: GravityEntropy}},
 	}
+	gravityModes = []choice[bool]{{"remainder", false}, {"box-center", true}}
 )
 
 // pick stores the value of a word.
@@ -200,6 +252,27 @@ func parseGravity(o *Options, v string) error {
 	return nil
 }
 
+// parsePoint reads one axis of a point, the other being in the middle unless it
+// is given too.
+func parsePoint(o *Options, axis func(*Gravity) *float64, v string) error {
+	n, ok := parseDecimal(v)
+	if !ok || n < 0 || n > 1 {
+		return errUnfit
+	}
+	if o.Gravity.Kind != GravityPoint {
+		o.Gravity = Gravity{Kind: GravityPoint, X: 0.5, Y: 0.5}
+	}
+	*axis(&o.Gravity) = n
+	return nil
+}
+
+func parseGravityMode(o *Options, v string) error {
+	if o.Gravity.Kind != GravityPoint {
+		return errUnfit
+	}
+	return pick(&o.Gravity.BoxCenter, gravityModes, v)
+}
+
 func writeGravity(o Options) string {
 	if o.Gravity.Kind == GravityPoint {
 		return decimal(o.Gravity.X) + "x" + decimal(o.Gravity.Y)
@@ -223,12 +296,12 @@ func parseZoom(o *Options, v string) error {
 	return nil
 }
 
-func parseBackground(o *Options, v string) error {
+func storeColour(to *Colour, v string) error {
 	c, ok := parseColour(v)
 	if !ok {
 		return errUnfit
 	}
-	o.Background = c
+	*to = c
 	return nil
 }
 

@@ -24,19 +24,26 @@ func Look(file []byte, info Info) (pixel.Buffer, error) {
 	return i.Buffer()
 }
 
-// attentionSide is the size at which the salient part is searched for; more
+// salientSide is the size at which the salient part is searched for; more
 // changes little, and libvips works on a reduced copy anyway.
-const attentionSide = 256
+const salientSide = 256
 
-// Attention returns where the most salient window of the given aspect (width
-// over height) begins, in fractions of the oriented picture's width and height
-// that are left over: 0 is left or top, 1 right or bottom. It is libvips'
-// smartcrop with the attention strategy, which looks for edges, skin tones and
-// saturated colours.
-func Attention(file []byte, info Info, aspect float64) (x, y float64, err error) {
-	const op = "vips.Attention"
-	long := float64(max(info.Oriented.Width, info.Oriented.Height))
-	scale := min(1, attentionSide/long)
+// Strategy says what makes a part of a picture salient.
+type Strategy uint8
+
+// The strategies, as libvips' smartcrop knows them.
+const (
+	Attention Strategy = iota // edges, skin tones and saturated colours
+	Entropy                   // the most detail
+)
+
+// Salient returns where the most salient window of the given aspect (width
+// over height) inside part begins, in fractions of part's width and height that
+// are left over: 0 is left or top, 1 right or bottom. Part lies in the oriented
+// picture.
+func Salient(file []byte, info Info, part pixel.Rect, aspect float64, s Strategy) (x, y float64, err error) {
+	const op = "vips.Salient"
+	scale := min(1, salientSide/float64(max(part.Width, part.Height)))
 	size := pixel.Size{
 		Width:  max(1, int(float64(info.Oriented.Width)*scale)),
 		Height: max(1, int(float64(info.Oriented.Height)*scale)),
@@ -46,6 +53,11 @@ func Attention(file []byte, info Info, aspect float64) (x, y float64, err error)
 		return 0, 0, err
 	}
 	defer i.Close()
+	sx, sy := float64(size.Width)/float64(info.Oriented.Width), float64(size.Height)/float64(info.Oriented.Height)
+	seen := geometry.Window{X: float64(part.X) * sx, Y: float64(part.Y) * sy, W: float64(part.Width) * sx, H: float64(part.Height) * sy}
+	if err := i.Crop(seen.Rect(size)); err != nil {
+		return 0, 0, err
+	}
 	b, err := i.Buffer() // smartcrop reads twice, so the picture must rest in memory
 	if err != nil {
 		return 0, 0, err
@@ -57,7 +69,11 @@ func Attention(file []byte, info Info, aspect float64) (x, y float64, err error)
 	defer resting.Close()
 	w := min(b.Width, max(1, int(float64(b.Height)*aspect+0.5)))
 	h := min(b.Height, max(1, int(float64(b.Width)/aspect+0.5)))
-	if err := resting.ref.SmartCrop(w, h, govips.InterestingAttention); err != nil {
+	interesting := govips.InterestingAttention
+	if s == Entropy {
+		interesting = govips.InterestingEntropy
+	}
+	if err := resting.ref.SmartCrop(w, h, interesting); err != nil {
 		return 0, 0, wrap(fault.Internal, op, err)
 	}
 	return share(-resting.ref.OffsetX(), b.Width-w), share(-resting.ref.OffsetY(), b.Height-h), nil

@@ -394,17 +394,27 @@ func TestEncode_SmallAndHugeJPEGsAreBaseline(t *testing.T) {
 }
 
 // The subject of this picture stands at the right.
-func TestAttention_FindsTheSubject(t *testing.T) {
+func TestSalient_FindsTheSubject(t *testing.T) {
 	file := sample(t, "photos/portrait-offcentre.jpg")
-	x, y, err := Attention(file, probe(t, file), 0.5)
-	if err != nil {
-		t.Fatal(err)
+	info := probe(t, file)
+	all := pixel.Rect{Width: info.Oriented.Width, Height: info.Oriented.Height}
+	for _, s := range []Strategy{Attention, Entropy} {
+		x, y, err := Salient(file, info, all, 0.5, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x < 0.5 {
+			t.Errorf("strategy %d: the window begins at %.2f of what is left over, want the right half", s, x)
+		}
+		if y != 0.5 {
+			t.Errorf("strategy %d: nothing is left over vertically, yet y is %v", s, y)
+		}
 	}
-	if x < 0.5 {
-		t.Errorf("the window begins at %.2f of what is left over, want the right half", x)
-	}
-	if y != 0.5 {
-		t.Errorf("nothing is left over vertically, yet y is %v", y)
+	// Of the left half, which is a plain wall, the subject is at the far end.
+	left := all
+	left.Width /= 2
+	if x, _, err := Salient(file, info, left, 0.25, Attention); err != nil || x < 0.5 {
+		t.Errorf("in the left half the window begins at %.2f, %v", x, err)
 	}
 }
 
