@@ -17,7 +17,8 @@ import (
 // leaves it as it is. Two Options can be compared with ==, and those that Parse
 // gives are equal exactly when they ask for the same values.
 type Options struct {
-	Width, Height int     // in pixels before DPR; 0: not given
+	Width, Height int // in pixels before DPR; 0: not given
+	Auto          Auto
 	DPR           float64 // multiplies Width and Height, at most MaxDPR; 0 means 1
 	Fit           geometry.Fit
 	Gravity       Gravity
@@ -26,6 +27,7 @@ type Options struct {
 	Background    Colour
 	Format        Format
 	Quality       int  // 1 to 100; 0: the default, which the pipeline knows
+	SlowQuality   int  // replaces Quality on a slow connection; see Resolve
 	Fast          bool // compression=fast: the quickest encoder
 	Rotate        int  // clockwise: 0, 90, 180 or 270
 	Flip          Flip // before Rotate

@@ -55,6 +55,7 @@ func Parse(list string) (Options, []string, error) {
 		o.Zoom = 0
 		w.add("zoom is ignored: it needs gravity=face")
 	}
+	o.settleAuto(&w)
 	o.settleTrim(&w)
 	if t := o.Target(); t.Width > geometry.MaxSide || t.Height > geometry.MaxSide {
 		return Options{}, nil, fault.New(fault.TooLarge, "transform.Parse",

@@ -32,9 +32,14 @@ func (r remark) Error() string { return string(r) }
 
 // table holds the options in canonical order. Nothing writes to it.
 var table = [...]option{
-	{"width", "w", "a whole number of pixels",
-		func(o *Options, v string) error { return parseSide(&o.Width, "width", v) },
-		func(o Options) string { return writeInt(o.Width) }},
+	{"width", "w", "a whole number of pixels, or auto", parseWidth, writeWidth},
+	{"wbreakpoints", "", "up to 16 widths, separated by semicolons", parseBreakpoints, writeBreakpoints},
+	{"wmobile", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseFallback(&o.Auto.Mobile, v) },
+		func(o Options) string { return writeInt(o.Auto.Mobile) }},
+	{"wdesktop", "", "a whole number of pixels",
+		func(o *Options, v string) error { return parseFallback(&o.Auto.Desktop, v) },
+		func(o Options) string { return writeInt(o.Auto.Desktop) }},
 	{"height", "h", "a whole number of pixels",
 		func(o *Options, v string) error { return parseSide(&o.Height, "height", v) },
 		func(o Options) string { return writeInt(o.Height) }},
@@ -59,8 +64,12 @@ var table = [...]option{
 	{"format", "f", "auto, avif, webp, jpeg, baseline-jpeg, png or json",
 		func(o *Options, v string) error { return pick(&o.Format, formats, v) },
 		func(o Options) string { return name(formats, o.Format) }},
-	{"quality", "q", "1 to 100, high, medium-high, medium-low or low", parseQuality,
+	{"quality", "q", qualityValues,
+		func(o *Options, v string) error { return parseQuality(&o.Quality, v) },
 		func(o Options) string { return writeInt(o.Quality) }},
+	{"slow-connection-quality", "scq", qualityValues,
+		func(o *Options, v string) error { return parseQuality(&o.SlowQuality, v) },
+		func(o Options) string { return writeInt(o.SlowQuality) }},
 	{"compression", "", "fast",
 		func(o *Options, v string) error { return pick(&o.Fast, compressions, v) },
 		func(o Options) string { return name(compressions, o.Fast) }},
@@ -132,6 +141,9 @@ var table = [...]option{
 		func(o *Options, v string) error { return pick(&o.Metadata, metadata, v) },
 		func(o Options) string { return name(metadata, o.Metadata) }},
 }
+
+// qualityValues says what a quality looks like.
+const qualityValues = "1 to 100, high, medium-high, medium-low or low"
 
 // extent says what a length of a trim looks like.
 const extent = "pixels, or a fraction below 1"
@@ -305,15 +317,15 @@ func storeColour(to *Colour, v string) error {
 	return nil
 }
 
-func parseQuality(o *Options, v string) error {
-	if pick(&o.Quality, qualities, v) == nil {
+func parseQuality(to *int, v string) error {
+	if pick(to, qualities, v) == nil {
 		return nil
 	}
 	n, ok := parseDecimal(v)
 	if !ok || n < 1 || n > 100 || n != float64(int(n)) {
 		return errUnfit
 	}
-	o.Quality = int(n)
+	*to = int(n)
 	return nil
 }
 

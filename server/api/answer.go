@@ -32,7 +32,6 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r p
 	sum := sha256.Sum256(r.Body)
 	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	h.Set("ETag", etag)
-	h.Set("Vary", "Accept")
 	h.Set("Content-Security-Policy", contentPolicy)
 	switch {
 	case r.Findings.Degraded != nil:

@@ -53,6 +53,8 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 		s.fail(ctx, err)
 		return
 	}
+	options, asked := options.Resolve(hintsOf(func(name string) string { return string(ctx.Request.Header.Peek(name)) }))
+	ctx.Response.Header.Set("Vary", varyOf(asked))
 	if err := s.deliver(ctx, work, options, ref, warnings); err != nil {
 		kind := fault.KindOf(err)
 		s.config.Log.Info("refused", "id", id, "kind", kind.String(), "error", err.Error(), "options", opts, "source", ref)

@@ -53,6 +53,7 @@ func (o *Once) Transform(ctx context.Context, file []byte, options, out string) 
 	if err != nil {
 		return nil, nil, err
 	}
+	parsed, _ = parsed.Resolve(transform.Hints{}) // nobody is on a slow phone here
 	if parsed.Format == transform.FormatDefault {
 		parsed.Format = formatOf(out)
 	}
