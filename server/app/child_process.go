@@ -21,9 +21,6 @@ const (
 	fdReady    = 5 // write end: one byte when the child is ready
 )
 
-// childMark is the variable that tells a process that it has those files.
-const childMark = "FOCAL_INHERITED"
-
 // process is one running child. Its two goroutines end with it.
 type process struct {
 	cmd      *exec.Cmd
@@ -62,7 +59,7 @@ func startProcess(cfg ChildConfig, listener *net.UnixListener, log *slog.Logger)
 		ready: make(chan struct{}), exited: make(chan struct{}),
 	}
 	p.cmd.Args = cfg.Args
-	p.cmd.Env = append(append(os.Environ(), cfg.Env...), childMark+"=1")
+	p.cmd.Env = append(os.Environ(), cfg.Env...)
 	p.cmd.ExtraFiles = []*os.File{fdListener - 3: socket, fdLifeLine - 3: lifeRead, fdReady - 3: readyWrite}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	// A grandchild that keeps the output open must not keep us waiting.

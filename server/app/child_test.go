@@ -438,7 +438,6 @@ func TestStartChild_LeavesASocketInUseAlone(t *testing.T) {
 }
 
 func TestInherited_RefusesAProcessWithoutParent(t *testing.T) {
-	t.Setenv(childMark, "")
 	if _, err := Inherited(); !fault.Is(err, fault.Invalid) {
 		t.Errorf("error is %v, want invalid", err)
 	}

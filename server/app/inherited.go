@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"focal/core/fault"
 )
 
@@ -22,7 +24,9 @@ type Inheritance struct {
 }
 
 // Inherited returns what a Child passed to this process; fault.Invalid if it
-// was started by somebody else.
+// was started by somebody else. It is called once, by a process whose arguments
+// say that it is such a child: the files 3 to 5 are taken for what they are
+// then.
 //
 // A process with a supervisor ignores interrupts: a Ctrl-C reaches the whole
 // process group, and the supervisor still needs its child to finish what it
@@ -31,11 +35,9 @@ type Inheritance struct {
 // One goroutine waits on the life-line, to the end of the process.
 func Inherited() (*Inheritance, error) {
 	const op = "app.Inherited"
-	if os.Getenv(childMark) == "" {
-		return nil, fault.New(fault.Invalid, op, "this process was not started as the child of a server: there is no socket to inherit")
-	}
-	if err := os.Unsetenv(childMark); err != nil { // a child of this process has no such files
-		return nil, fault.New(fault.Internal, op, "%w", err)
+	// Asked of the bare number: a file of somebody else must not be taken over.
+	if listening, err := unix.GetsockoptInt(fdListener, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listening != 1 {
+		return nil, fault.New(fault.Invalid, op, "this process was not started as the child of a server: file %d is no listening socket", fdListener)
 	}
 	for _, fd := range []int{fdListener, fdLifeLine, fdReady} {
 		syscall.CloseOnExec(fd)
@@ -43,7 +45,7 @@ func Inherited() (*Inheritance, error) {
 	socket := os.NewFile(fdListener, "listener")
 	listener, err := net.FileListener(socket)
 	if err != nil {
-		return nil, fault.New(fault.Invalid, op, "%s is set, but file %d is no listener: %w", childMark, fdListener, err)
+		return nil, fault.New(fault.Invalid, op, "file %d: %w", fdListener, err)
 	}
 	if err := socket.Close(); err != nil { // the listener has a copy
 		return nil, fault.New(fault.Internal, op, "%w", err)
