@@ -115,5 +115,23 @@ func (f yamlFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, 
 			return nil, nil
 		}
 	}
-	return f[flag.Name], nil
+	return asTyped(f[flag.Name]), nil
+}
+
+// asTyped returns a value as it would stand on a command line, where sizes,
+// names and keys may be plain numbers too: the parser refuses a number from a
+// file for a flag that reads text.
+func asTyped(value any) any {
+	switch v := value.(type) {
+	case int, int64, uint64:
+		return fmt.Sprint(v)
+	case []any:
+		items := make([]any, len(v))
+		for i, item := range v {
+			items[i] = asTyped(item)
+		}
+		return items
+	default:
+		return v
+	}
 }

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"image"
+	"image/color"
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"focal/server/api"
+	"focal/server/app"
+)
+
+// photo has two people in it, and is 768×512.
+func photo(t *testing.T) string { return shared(t, "data", "samples", "photos", "couple-beach.jpg") }
+
+func decode(t *testing.T, path string) (image.Image, string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m, format, err := image.Decode(f)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return m, format
+}
+
+func TestProgram_TransformsAFile(t *testing.T) {
+	models := modelFlags(t)
+	out := filepath.Join(t.TempDir(), "out.png")
+	mustFocal(t, append([]string{"transform", photo(t), out, "gravity=face,zoom=0.5,segment=foreground,background=white,width=200,height=100,fit=cover"}, models...)...)
+	m, format := decode(t, out)
+	if m.Bounds().Size() != image.Pt(200, 100) || format != "png" {
+		t.Errorf("a %s of %v, want a PNG of 200×100", format, m.Bounds())
+	}
+	if c := color.NRGBAModel.Convert(m.At(2, 2)).(color.NRGBA); min(c.R, c.G, c.B) < 240 {
+		t.Errorf("the corner is %v, want white", c)
+	}
+	// A plain transform needs no model, and what a server would warn of is said.
+	_, words, exit := focal(t, "transform", photo(t), out, "width=60,nonsense=1", "--models=/nonexistent")
+	if m, _ = decode(t, out); exit != 0 || m.Bounds().Dx() != 60 || !strings.Contains(words, "option nonsense is unknown") {
+		t.Errorf("exit %d, %v, %q", exit, m.Bounds(), words)
+	}
+}
+
+func TestProgram_PrintsFaces(t *testing.T) {
+	models := modelFlags(t)
+	answer := printedFaces(t, append([]string{photo(t)}, models...)...)
+	if answer.Model != "retinaface-mobilenet025" || answer.Provider != "cpu" || answer.Result != "run" || !strings.HasPrefix(answer.Content, "sha256:") {
+		t.Errorf("facts: %+v", answer)
+	}
+	if answer.Image.Width != 768 || answer.Image.Height != 512 || len(answer.Faces) != 2 {
+		t.Fatalf("image %+v with %d faces, want 768×512 with 2", answer.Image, len(answer.Faces))
+	}
+	for _, f := range answer.Faces {
+		inside := f.Box[0] > 0 && f.Box[1] > 0 && f.Box[0]+f.Box[2] < 768 && f.Box[1]+f.Box[3] < 512
+		if !inside || f.Score < 0.6 || len(f.Landmarks) != 5 {
+			t.Errorf("face %+v", f)
+		}
+	}
+	if answer.Faces[0].Score < answer.Faces[1].Score {
+		t.Error("faces are not sorted by score")
+	}
+	if all := printedFaces(t, append([]string{photo(t), "--threshold=1"}, models...)...); all.Faces == nil || len(all.Faces) != 0 {
+		t.Errorf("at threshold 1: %+v, want an empty list", all.Faces)
+	}
+}
+
+// facesAnswer is the answer of POST /v1/faces, as the contract shows it.
+type facesAnswer struct {
+	Model, Provider, Content, Result string
+	Image                            struct{ Width, Height int }
+	Faces                            []struct {
+		Box       [4]float64
+		Score     float64
+		Landmarks [][2]float64
+	}
+}
+
+func printedFaces(t *testing.T, args ...string) (a facesAnswer) {
+	t.Helper()
+	printed := mustFocal(t, append([]string{"faces"}, args...)...)
+	if err := json.Unmarshal([]byte(printed), &a); err != nil {
+		t.Fatalf("%v in %s", err, printed)
+	}
+	return a
+}
+
+func TestProgram_WritesMaskAndCutout(t *testing.T) {
+	models := modelFlags(t)
+	out := filepath.Join(t.TempDir(), "out.png")
+	mustFocal(t, append([]string{"foreground", "--mask", photo(t), out}, models...)...)
+	mask, _ := decode(t, out)
+	grey, ok := mask.(*image.Gray)
+	if !ok || mask.Bounds().Size() != image.Pt(768, 512) {
+		t.Fatalf("the mask is a %T of %v, want 8-bit grey of the picture's size", mask, mask.Bounds())
+	}
+	mustFocal(t, append([]string{"foreground", photo(t), out}, models...)...)
+	cut, _ := decode(t, out)
+	if cut.Bounds() != mask.Bounds() {
+		t.Fatalf("the cut-out is %v, the mask %v", cut.Bounds(), mask.Bounds())
+	}
+	// They are enlarged by different parts of the house, to the same picture.
+	sum := 0.0
+	for y := range 512 {
+		for x := range 768 {
+			a := color.NRGBAModel.Convert(cut.At(x, y)).(color.NRGBA).A
+			d := float64(a) - float64(grey.GrayAt(x, y).Y)
+			sum += max(d, -d)
+		}
+	}
+	if mean := sum / (768 * 512); mean > 1 {
+		t.Errorf("alpha and mask differ by %.2f levels on average", mean)
+	}
+}
+
+func TestProgram_SaysWhatIsWrong(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.jpg")
+	if err := os.WriteFile(text, []byte("no picture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out.jpg")
+	for name, c := range map[string]struct {
+		args []string
+		exit int
+		want string
+	}{
+		"missing file":   {[]string{"transform", "/nonexistent.jpg", out, "width=9"}, 1, "/nonexistent.jpg"},
+		"no picture":     {[]string{"transform", text, out, "width=9"}, 1, "not an image"},
+		"no options":     {[]string{"transform", photo(t), out, "nonsense"}, 2, "key=value"},
+		"too large":      {[]string{"transform", photo(t), out, "width=9", "--max-pixels=1000"}, 1, "--max-pixels 1000"},
+		"too many bytes": {[]string{"faces", photo(t), "--max-source-bytes=1kB"}, 1, "--max-source-bytes"},
+		"no models":      {[]string{"faces", photo(t), "--models=" + dir, "--ort-library=../.deps/lib/libonnxruntime.so"}, 1, "pull retinaface-mobilenet025"},
+		"no runtime":     {[]string{"faces", photo(t), "--models=" + dir, "--ort-library=/nonexistent.so"}, 1, "scripts/run installs one"},
+		"card":           {[]string{"faces", photo(t), "--models=" + dir, "--device=cuda"}, 1, "--device cuda"},
+		"no child":       {[]string{"sidecar", "--inherit"}, 2, "not started as the child"},
+		"no key":         {[]string{"sign", "/cdn-cgi/image/width=9/a.jpg"}, 80, "--sign-key"},
+		"bad address":    {[]string{"serve", "--listen=nowhere", "--inference=off"}, 2, "--listen nowhere"},
+		"bad inference":  {[]string{"serve", "--listen=127.0.0.1:0", "--inference=cloud"}, 2, "--inference \"cloud\""},
+	} {
+		if _, words, exit := focal(t, c.args...); exit != c.exit || !strings.Contains(words, c.want) {
+			t.Errorf("%s: exit %d with %q, want %d with %q", name, exit, words, c.exit, c.want)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a failed transform left a file")
+	}
+}
+
+func TestProgram_DoctorFindsEverythingThatServeNeeds(t *testing.T) {
+	models := modelFlags(t)
+	out := mustFocal(t, append([]string{"doctor"}, models...)...)
+	for _, want := range []string{"libvips", "ONNX Runtime", "runs on cpu", "retinaface-mobilenet025", "u2netp"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s is not mentioned in\n%s", want, out)
+		}
+	}
+	out, _, exit := focal(t, "doctor", "--models="+t.TempDir(), "--ort-library=/nonexistent.so")
+	if exit != 1 || !strings.Contains(out, "/nonexistent.so") {
+		t.Errorf("exit %d without a runtime, and\n%s", exit, out)
+	}
+}
+
+// What focal sign prints is what a server with the key serves.
+func TestProgram_SignsWhatServeServes(t *testing.T) {
+	noSettings(t)
+	root := filepath.Dir(photo(t))
+	const key, path = "new key", "/cdn-cgi/image/width=50/couple-beach.jpg"
+	base := serve(t, "--root="+root, "--inference=off", "--sign-key=old key", "--sign-key="+key)
+	sign := func(args ...string) string {
+		t.Helper()
+		return strings.TrimSpace(mustFocal(t, append([]string{"sign"}, args...)...))
+	}
+	for name, address := range map[string]string{
+		"URL":           sign("--sign-key="+key, base+path),
+		"path":          base + sign("--sign-key="+key, path),
+		"the other key": sign("--sign-key=old key", base+path),
+		"expiring":      sign("--sign-key="+key, "--expires=1h", base+path),
+		"with a query":  sign("--sign-key="+key, base+path+"?v=2"),
+	} {
+		if status, cf := get(t, address); status != http.StatusOK {
+			t.Errorf("%s: %d %s for %s", name, status, cf, address)
+		}
+	}
+	signed := sign("--sign-key="+key, base+path)
+	expired, err := api.Sign(key, base+path, time.Now().Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, address := range map[string]string{
+		"unsigned":        base + path,
+		"another key":     sign("--sign-key=guess", base+path),
+		"another picture": strings.Replace(signed, "couple-beach", "bicycle", 1),
+		"another size":    strings.Replace(signed, "width=50", "width=5000", 1),
+		"another query":   signed + "&v=2",
+		"expired":         expired,
+		"longer expiry":   strings.Replace(expired, "exp=1", "exp=9", 1),
+	} {
+		if status, cf := get(t, address); status != http.StatusForbidden || cf != "err=9401" {
+			t.Errorf("%s: %d %s for %s, want 403 err=9401", name, status, cf, address)
+		}
+	}
+}
+
+// serve runs a server by its command line, and returns its address.
+func serve(t *testing.T, args ...string) (base string) {
+	t.Helper()
+	command := mustParse(t, append([]string{"serve", "--listen=127.0.0.1:0"}, args...)...).Serve
+	s, err := app.NewServer(command.config(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		stop()
+		if err := <-ran; err != nil {
+			t.Errorf("server: %v", err)
+		}
+	})
+	return "http://" + s.Address()
+}
+
+func get(t *testing.T, address string) (status int, cf string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // for failures only
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Cf-Resized")
+}
