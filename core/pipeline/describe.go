@@ -26,6 +26,7 @@ type original struct {
 	Width    int    `json:"width"`
 	Height   int    `json:"height"`
 	Format   string `json:"format"`
+	Frames   int    `json:"frames,omitempty"` // of an animation, unless anim=false
 }
 
 type describedFace struct {
@@ -45,6 +46,9 @@ func describe(r Request, info vips.Info, pl plan, found Findings) (Result, error
 	d := description{
 		Width: pl.size.Width, Height: pl.size.Height,
 		Original: original{FileSize: info.Bytes, Width: info.Oriented.Width, Height: info.Oriented.Height, Format: info.Format.MIME()},
+	}
+	if info.Animated() && !r.Options.FirstFrame {
+		d.Original.Frames = info.Pages
 	}
 	if found.Faces != nil {
 		d.Faces = make([]describedFace, 0, len(found.Faces.Value))

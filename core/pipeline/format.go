@@ -71,6 +71,15 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 	return standard, "" // 4
 }
 
+// chooseAnimated decides what an animation is written as: WebP where it was
+// asked for or the client takes it, else GIF.
+func chooseAnimated(o transform.Options, a Accept) vips.Format {
+	if o.Format == transform.FormatWebP || a.WebP {
+		return vips.WebP
+	}
+	return vips.GIF
+}
+
 // seeThrough says whether the options draw something that is not opaque round
 // the picture.
 func (p plan) seeThrough(o transform.Options) bool {

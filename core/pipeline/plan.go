@@ -19,11 +19,12 @@ type plan struct {
 	border   transform.Border
 	size     pixel.Size // the result
 	load     vips.LoadOptions
+	pages    int // frames that are drawn
 	warnings []string
 }
 
 // draft makes the plan.
-func draft(info vips.Info, o transform.Options, found Findings, maxSide int) (plan, error) {
+func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan, error) {
 	p := plan{border: o.Drawn()}
 	var warning string
 	p.frame, warning = frameOf(o, info.Oriented, found)
@@ -36,14 +37,19 @@ func draft(info vips.Info, o transform.Options, found Findings, maxSide int) (pl
 		Width:  l.Canvas.Width + p.border.Left + p.border.Right,
 		Height: l.Canvas.Height + p.border.Top + p.border.Bottom,
 	}
-	if p.size.Width > maxSide || p.size.Height > maxSide {
+	if p.size.Width > c.MaxSide || p.size.Height > c.MaxSide {
 		return plan{}, fault.New(fault.TooLarge, "pipeline.draft", "the result would be %d×%d, a side longer than --max-side %d",
-			p.size.Width, p.size.Height, maxSide)
+			p.size.Width, p.size.Height, c.MaxSide)
 	}
 	p.layout, p.warnings = l, l.Warnings
-	if warning != "" {
-		p.warnings = append(p.warnings, warning)
+	p.warn(warning)
+	if o.Generate && (float64(l.Resize.Width) > l.Window.W || float64(l.Resize.Height) > l.Window.H) {
+		p.warn("upscale=generate interpolates: there is no model for it")
 	}
+	if p.pages, warning, err = p.frames(info, o, c.MaxPixels); err != nil {
+		return plan{}, err
+	}
+	p.warn(warning)
 	factor := min(l.Window.W/float64(l.Resize.Width), l.Window.H/float64(l.Resize.Height))
 	p.load = vips.LoadOptions{
 		Shrink: vips.ShrinkOnLoad(info.Format, factor),
@@ -52,8 +58,18 @@ func draft(info vips.Info, o transform.Options, found Findings, maxSide int) (pl
 	return p, nil
 }
 
+// warn adds a text for the Warning header, if it is one.
+func (p *plan) warn(text string) {
+	if text != "" {
+		p.warnings = append(p.warnings, text)
+	}
+}
+
 // memory estimates what decoding and drawing take.
 func (p plan) memory(info vips.Info) int64 {
+	if p.pages > 1 {
+		return info.DecodeMemory(1, true) * int64(p.pages)
+	}
 	return info.DecodeMemory(p.load.Shrink, p.load.Random || info.Orientation > 1)
 }
 

@@ -26,7 +26,7 @@ var steps = []func(*picture) error{cutOut, trim, flip, rotate, crop, resize, adj
 // render runs the steps over the full picture and encodes it, under a slot.
 // It is deterministic: same source, options, findings and accept, same bytes.
 func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found Findings) (Result, error) {
-	pl, err := draft(info, r.Options, found, p.config.MaxSide)
+	pl, err := draft(info, r.Options, found, p.config)
 	if err != nil {
 		return Result{}, err
 	}
@@ -43,12 +43,7 @@ func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found 
 
 // draw loads the picture, runs the steps and encodes it.
 func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
-	image, err := vips.Load(r.Source.Bytes, info, pl.load)
-	if err != nil {
-		return Result{}, err
-	}
-	defer image.Close()
-	pic := &picture{image: image, plan: pl, options: r.Options}
+	pic := &picture{plan: pl, options: r.Options}
 	res := Result{Warnings: pl.warnings}
 	if found.Foreground != nil {
 		pic.mask = &found.Foreground.Value
@@ -58,16 +53,18 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	}
 	transparent := info.Alpha || pic.mask != nil || pl.seeThrough(r.Options)
 	var warning string
-	pic.format, warning = chooseFormat(r.Options, r.Accept, pl.size, transparent)
-	if warning != "" {
+	paint := pic.still
+	if pl.pages > 1 {
+		paint, pic.format = pic.animate, chooseAnimated(r.Options, r.Accept)
+	} else if pic.format, warning = chooseFormat(r.Options, r.Accept, pl.size, transparent); warning != "" {
 		res.Warnings = append(res.Warnings, warning)
 	}
-	for _, step := range steps {
-		if err := step(pic); err != nil {
-			return Result{}, err
-		}
+	image, err := paint(r.Source.Bytes, info)
+	if err != nil {
+		return Result{}, err
 	}
-	res.Size = image.Size()
+	defer image.Close()
+	res.Size = pl.size
 	res.ContentType = pic.format.MIME()
 	res.Body, err = image.Encode(encoding(r.Options, pic.format))
 	return res, err

@@ -21,6 +21,7 @@ type Options struct {
 	Auto          Auto
 	DPR           float64 // multiplies Width and Height, at most MaxDPR; 0 means 1
 	Fit           geometry.Fit
+	Generate      bool // upscale=generate: enlarge by a model
 	Gravity       Gravity
 	Zoom          float64 // 0 to 1, only with GravityFace
 	Foreground    bool    // segment=foreground: the background becomes transparent

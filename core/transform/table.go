@@ -46,6 +46,9 @@ var table = [...]option{
 	{"dpr", "", "a number above 0, at most 2", parseDPR,
 		func(o Options) string { return writeFloat(o.DPR) }},
 	{"fit", "", "scale-down, contain, cover, crop, aspect-crop, pad, squeeze or scale-up", parseFit, writeFit},
+	{"upscale", "", "interpolate or generate",
+		func(o *Options, v string) error { return pick(&o.Generate, upscales, v) },
+		func(o Options) string { return name(upscales, o.Generate) }},
 	{"gravity", "g", "auto, entropy, face, left, right, top, bottom, center or XxY", parseGravity, writeGravity},
 	{"gravity.x", "", "a number from 0 to 1",
 		func(o *Options, v string) error { return parsePoint(o, func(g *Gravity) *float64 { return &g.X }, v) }, unwritten},
@@ -161,6 +164,7 @@ type choice[T comparable] struct {
 var (
 	segments     = []choice[bool]{{"foreground", true}}
 	compressions = []choice[bool]{{"fast", true}}
+	upscales     = []choice[bool]{{"interpolate", false}, {"generate", true}}
 	anims        = []choice[bool]{{"true", false}, {"false", true}}
 	onErrors     = []choice[bool]{{"redirect", true}}
 	metadata     = []choice[Metadata]{{"copyright", MetadataCopyright}, {"keep", MetadataKeep}, {"none", MetadataNone}}

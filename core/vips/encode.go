@@ -11,7 +11,7 @@ import (
 
 // EncodeOptions say how a picture is written.
 type EncodeOptions struct {
-	Format  Format // JPEG, PNG, WebP or AVIF
+	Format  Format // JPEG, PNG, GIF, WebP or AVIF
 	Quality int    // 1..100, for JPEG, WebP and AVIF
 	// Baseline writes a JPEG that is never progressive.
 	Baseline bool
@@ -37,10 +37,11 @@ const (
 const avifEffort = 3
 
 // The efforts of the encoders, ordinary and fast: zlib's level for PNG, libwebp's
-// method (0 to 6) for WebP, libvips' effort for AV1 (see avifEffort).
+// method (0 to 6) for WebP, libvips' effort for GIF (1 to 10) and AV1 (see avifEffort).
 const (
 	pngEffort, pngFast   = 6, 1
 	webpEffort, webpFast = 4, 0
+	gifEffort, gifFast   = 7, 1
 	avifFast             = 0
 )
 
@@ -67,6 +68,8 @@ func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
 			p.Palette, p.Quality, p.Dither, p.Filter = true, o.Quality, 1, govips.PngFilterNone
 		}
 		out, _, err = i.ref.ExportPng(p)
+	case GIF:
+		out, _, err = i.ref.ExportGIF(&govips.GifExportParams{Dither: 1, Effort: choose(o.Fast, gifFast, gifEffort), Bitdepth: 8})
 	case WebP:
 		out, _, err = i.ref.ExportWebp(&govips.WebpExportParams{
 			StripMetadata: true, Quality: o.Quality, Lossless: o.Quality >= 100, ReductionEffort: choose(o.Fast, webpFast, webpEffort),

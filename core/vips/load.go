@@ -91,7 +91,7 @@ func (i *Image) normalise(upright bool) error {
 		if err := r.SetPages(1); err != nil {
 			return err
 		}
-		if err := r.SetPageHeight(r.Height()); err != nil {
+		if err := r.SetPageHeight(0); err != nil { // that is: all of it, whatever its size becomes
 			return err
 		}
 	}
