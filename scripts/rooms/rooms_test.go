@@ -94,6 +94,8 @@ func TestBreaches_TellWhatIsOutOfItsRoom(t *testing.T) {
 		{room: "server/api", imports: []string{"focal/inference"}, want: "one half"},
 		{room: "server/app", imports: []string{"os/exec", "focal/core/vips", "focal/inference/ort", "focal/models"}},
 		{room: "server/app", imports: []string{"flag"}, want: "only programs have flags"},
+		{room: "server/app", imports: []string{"focal/bench/measure"}, want: "server/app imports bench/measure"},
+		{room: "server/app", tests: []string{"focal/bench/measure"}},
 		{room: "server", imports: []string{"github.com/alecthomas/kong", "focal/server/app"}},
 		{room: "server", imports: []string{"focal/inference/ort"}, want: "main only wires"},
 		{room: "bench/load", imports: []string{"flag", "focal/inference/host", "focal/core/vips", "os/exec"}},
