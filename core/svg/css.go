@@ -88,7 +88,8 @@ func (s *sanitiser) address(argument string) string {
 	if v, ok := s.picture(argument); ok {
 		return v
 	}
-	if v, ok := relative(argument); ok {
+	// With its line ends gone an address can spell what rule 1 looks for.
+	if v, ok := relative(argument); ok && !loads(v) {
 		return v
 	}
 	return "#"

@@ -156,6 +156,7 @@ func TestSanitise_FollowsTheRules(t *testing.T) {
 		{"url", `<g fill="url(http://x/y#z)"/>`, `<g fill="url(/y#z)"/>`},
 		{"url that is not closed", `<g fill="url(#a"/>`, `<g fill="url(#a)"/>`},
 		{"a bad url in CSS", `<g style="fill:url(javascript:x)"/>`, `<g style="fill:url(#)"/>`},
+		{"@import inside url", `<g fill="url(@im&#10;port)"/>`, `<g fill="url(#)"/>`},
 		{"@import with url", `<style>@import url(//x/y);a{b:c}</style>`, `<style>;a{b:c}</style>`},
 		{"@IMPORT", `<style>@IMPORT "x";a{b:c}</style>`, `<style>a{b:c}</style>`},
 		{"strings that load", `<style>a{b:image-set("//x" 1x)}</style>`, `<style>a{"//x" 1x)}</style>`},
