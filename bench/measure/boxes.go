@@ -21,11 +21,12 @@ type Boxes struct {
 	Ignored []pixel.Box // neither hit nor miss
 }
 
-// Sizes are the areas, in pixels, that are looked at: Min ≤ area < Max.
+// Sizes are the areas, in pixels, that are looked at: Min ≤ area ≤ Max.
 type Sizes struct{ Min, Max float64 }
 
 // The size classes of COCO (Lin et al., Microsoft COCO, 2014): a small box is
-// smaller than 32×32 pixels, a large one at least 96×96.
+// at most 32×32 pixels, a large one at least 96×96. As in COCO's program, a box
+// of exactly a border's area is of both classes.
 var (
 	AllSizes = Sizes{0, math.Inf(1)}
 	Small    = Sizes{0, 32 * 32}
@@ -35,7 +36,7 @@ var (
 
 func (s Sizes) holds(b pixel.Box) bool {
 	a := b.W * b.H
-	return a >= s.Min && a < s.Max
+	return a >= s.Min && a <= s.Max
 }
 
 // Verdict says of one detection whether it hit.
