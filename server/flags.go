@@ -32,6 +32,7 @@ type inferenceFlags struct {
 // sent to it.
 type pictureFlags struct {
 	MaxSourceBytes byteSize      `help:"Largest source, in bytes." default:"100MB"`
+	SourceMemory   byteSize      `help:"Originals held in memory at once." default:"256MiB"`
 	MaxPixels      pixelCount    `help:"Largest source, in pixels." default:"100MP"`
 	MaxSide        int           `help:"Longest side of a source or a result, in pixels." default:"12000"`
 	Timeout        time.Duration `help:"Time for one request, all its waits included." default:"30s"`
@@ -45,7 +46,6 @@ type sourceFlags struct {
 	Origin       string   `help:"Base URL that path sources are fetched from." placeholder:"URL"`
 	AllowOrigin  []string `help:"Host pattern allowed as absolute-URL source; repeatable." placeholder:"HOST"`
 	AllowPrivate bool     `help:"Allow sources at private, loopback and link-local addresses."`
-	SourceMemory byteSize `help:"Originals held in memory at once." default:"256MiB"`
 }
 
 func (f inferenceFlags) config(workers int) app.InferenceConfig {
@@ -68,7 +68,8 @@ func (f inferenceFlags) args() []string {
 
 func (f pictureFlags) args() []string {
 	return []string{
-		"--max-source-bytes=" + f.MaxSourceBytes.String(), "--max-pixels=" + f.MaxPixels.String(),
+		"--max-source-bytes=" + f.MaxSourceBytes.String(), "--source-memory=" + f.SourceMemory.String(),
+		"--max-pixels=" + f.MaxPixels.String(),
 		"--max-side=" + strconv.Itoa(f.MaxSide), "--timeout=" + f.Timeout.String(),
 		"--workers=" + strconv.Itoa(f.Workers), "--queue=" + strconv.Itoa(f.Queue),
 	}
@@ -97,7 +98,7 @@ func (f pictureFlags) config(fallback pipeline.Fallback) pipeline.Config {
 func (f sourceFlags) config(p pictureFlags) source.Config {
 	c := source.DefaultConfig()
 	c.Root, c.Origin, c.AllowOrigins, c.AllowPrivate = f.Root, f.Origin, f.AllowOrigin, f.AllowPrivate
-	c.MaxBytes, c.Memory, c.Timeout = int64(p.MaxSourceBytes), int64(f.SourceMemory), p.Timeout
+	c.MaxBytes, c.Memory, c.Timeout = int64(p.MaxSourceBytes), int64(p.SourceMemory), p.Timeout
 	c.UserAgent = "focal/" + version
 	return c
 }

@@ -62,7 +62,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(newLogger(cli.LogJSON)); err != nil {
+	if err := command.Run(&cli, newLogger(cli.LogJSON)); err != nil {
 		fmt.Fprintln(os.Stderr, "focal:", err)
 		stop()
 		if fault.Is(err, fault.Invalid) {

@@ -44,11 +44,15 @@ func (c *serveCommand) childArgs() []string {
 }
 
 // Run serves until ctx ends.
-func (c *serveCommand) Run(ctx context.Context, log *slog.Logger) error {
+func (c *serveCommand) Run(ctx context.Context, cli *commands, log *slog.Logger) error {
 	if err := app.Open(log); err != nil {
 		return err
 	}
-	s, err := app.NewServer(c.config(), log)
+	config := c.config()
+	if cli.LogJSON {
+		config.ChildEnv = []string{"FOCAL_LOG_JSON=true"} // the child writes to the same log
+	}
+	s, err := app.NewServer(config, log)
 	if err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (c *sidecarCommand) Run(ctx context.Context, log *slog.Logger) error {
 		Version: version, Listen: c.Listen, Inherited: c.Inherit, Extra: c.InferenceListen, Token: c.InferenceToken,
 		Models:   c.inferenceFlags.config(c.workers()),
 		Pictures: c.pictureFlags.config(pipeline.FallbackFail),
-		MaxBody:  int64(c.MaxSourceBytes), Timeout: c.Timeout,
+		MaxBody:  int64(c.MaxSourceBytes), Memory: int64(c.SourceMemory), Timeout: c.Timeout,
 	}, log)
 	if err != nil {
 		return err

@@ -41,9 +41,10 @@ type ChildConfig struct {
 	MinBackoff, MaxBackoff, Stable time.Duration
 	// FailedStarts in a row are what makes the state down.
 	FailedStarts int
-	// Log takes the supervisor's words and every line that the child writes;
-	// nil: slog.Default.
+	// Log takes the supervisor's words; nil: slog.Default.
 	Log *slog.Logger
+	// Output is told every line that the child writes; nil: Log takes it.
+	Output func(line string)
 }
 
 // DefaultChildConfig returns everything but the arguments: this very program,
@@ -120,6 +121,9 @@ func StartChild(cfg ChildConfig, metrics prometheus.Registerer) (*Child, error) 
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.Output == nil {
+		cfg.Output = func(line string) { cfg.Log.Info(line, "process", "sidecar") }
 	}
 	c := &Child{
 		cfg: cfg, log: cfg.Log, path: cfg.Socket,

@@ -55,7 +55,7 @@ func startProcess(cfg ChildConfig, listener *net.UnixListener, log *slog.Logger)
 	}
 	given = append(given, readyWrite)
 	p = &process{
-		cmd: exec.Command(cfg.Path), lifeLine: lifeWrite, output: &output{log: log},
+		cmd: exec.Command(cfg.Path), lifeLine: lifeWrite, output: &output{log: log, tell: cfg.Output},
 		ready: make(chan struct{}), exited: make(chan struct{}),
 	}
 	p.cmd.Args = cfg.Args
@@ -139,11 +139,12 @@ func (p *process) epitaph() string {
 	return text
 }
 
-// output passes what a child writes to the log, line by line, and remembers
+// output passes on what a child writes, line by line, and remembers
 // its last lines, and the first line of a Go panic, which is far from the
 // last. Write is called from one goroutine; last only after that has ended.
 type output struct {
 	log     *slog.Logger
+	tell    func(line string)
 	partial []byte
 	lines   []string
 	panics  string
@@ -173,7 +174,7 @@ func (o *output) Write(piece []byte) (int, error) {
 
 func (o *output) line(text string) {
 	text = strings.TrimRight(text, "\r")
-	o.log.Info(text, "process", "sidecar")
+	o.tell(text)
 	if o.panics == "" && (strings.HasPrefix(text, "panic: ") || strings.HasPrefix(text, "fatal error: ")) {
 		o.panics = text
 	}

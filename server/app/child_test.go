@@ -444,7 +444,7 @@ func TestInherited_RefusesAProcessWithoutParent(t *testing.T) {
 }
 
 func TestOutput_KeepsTheLastLines(t *testing.T) {
-	o := &output{log: slog.New(slog.DiscardHandler)}
+	o := &output{tell: func(string) {}}
 	for _, piece := range []string{"one\ntwo\nth", "ree\r\nfour\nfive\n", "six\nsev", "en"} {
 		if n, err := o.Write([]byte(piece)); n != len(piece) || err != nil {
 			t.Fatalf("wrote %d, %v", n, err)
@@ -453,7 +453,7 @@ func TestOutput_KeepsTheLastLines(t *testing.T) {
 	if got, want := o.last(), "three\nfour\nfive\nsix\nseven"; got != want {
 		t.Errorf("last lines are %q, want %q", got, want)
 	}
-	long := &output{log: slog.New(slog.DiscardHandler)}
+	long := &output{tell: func(string) {}}
 	if _, err := long.Write([]byte(strings.Repeat("x", 3*maxLineSize+5))); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,8 @@ type SidecarConfig struct {
 	Token     string // bearer token that makes a TCP caller trusted; may be empty
 	Models    InferenceConfig
 	Pictures  pipeline.Config
-	MaxBody   int64
+	MaxBody   int64 // bytes of one request
+	Memory    int64 // bytes of the bodies of callers that are not trusted
 	Timeout   time.Duration
 }
 

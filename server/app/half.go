@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -53,6 +55,8 @@ func openHalf(c ServeConfig, metrics prometheus.Registerer, log *slog.Logger) (*
 func spawn(c ServeConfig, metrics prometheus.Registerer, log *slog.Logger) (*half, error) {
 	cc := DefaultChildConfig()
 	cc.Args, cc.Log = c.Child, log
+	// The child's lines are log lines already.
+	cc.Output = func(line string) { fmt.Fprintln(os.Stderr, line) }
 	cc.Env = append(cc.Env, c.ChildEnv...)
 	child, err := StartChild(cc, metrics)
 	if err != nil {

@@ -89,6 +89,7 @@ func (s *Sidecar) build(c SidecarConfig) error {
 	}
 	sc := sidecar.DefaultConfig()
 	sc.Version, sc.Token, sc.MaxBody, sc.Timeout = c.Version, c.Token, c.MaxBody, c.Timeout
+	sc.Memory = c.Memory
 	sc.MaxPixels, sc.Workers = int(c.Pictures.MaxPixels), c.Pictures.Workers
 	sc.Metrics, sc.Log = registry, s.log
 	s.server, err = sidecar.New(sc, s.host, looker)
