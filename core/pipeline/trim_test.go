@@ -82,6 +82,7 @@ func TestTrim_FindsTheBorder(t *testing.T) {
 		{"not near enough", "trim=border,trim.border.color=white,trim.border.tolerance=4", framed(t, 10, 5, 20, 7, almost), 110, 52},
 		{"exact", "trim=border,trim.border.tolerance=0", framed(t, 10, 5, 20, 7, almost), 80, 40},
 		{"no border", "trim=border,trim.border.color=white", card(t, 80, 40), 80, 40},
+		{"too small to tell", "trim=border", painted(t, 2, 9, func(x, _ int) color.NRGBA { return []color.NRGBA{red, blank}[x] }), 2, 9},
 		{"turned", "trim=border,rotate=90", framed(t, 10, 5, 20, 7, blank), 40, 80},
 	} {
 		r := makePicture(t, nil, c.source, "format=png,"+c.options)

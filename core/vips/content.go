@@ -18,8 +18,13 @@ import (
 //  2. The corner at the left top is transparent: border is what is as
 //     transparent.
 //  3. Else the corner's colour.
+//
+// A picture too small for the median is all content.
 func Content(file []byte, info Info, colour *Colour, tolerance float64) (pixel.Rect, bool, error) {
 	const op = "vips.Content"
+	if s := info.Oriented; min(s.Width, s.Height) < 3 {
+		return pixel.Rect{Width: s.Width, Height: s.Height}, true, nil
+	}
 	i, err := Load(file, info, LoadOptions{Shrink: 1, Random: true})
 	if err != nil {
 		return pixel.Rect{}, false, err

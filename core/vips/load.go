@@ -103,6 +103,10 @@ func (i *Image) normalise(upright bool) error {
 	return i.toSRGB()
 }
 
+// toSRGB converts colours by the embedded profile, a CMYK picture without one
+// by libvips' own. A profile that cannot be used (damaged, or of another number
+// of channels) is passed over, as browsers do: the picture is then taken as
+// what it would be without.
 func (i *Image) toSRGB() error {
 	r := i.ref
 	switch {
@@ -110,9 +114,9 @@ func (i *Image) toSRGB() error {
 		if err := r.TransformICCProfileWithFallback("srgb", "cmyk"); err != nil {
 			return err
 		}
-	case r.HasICCProfile() && r.Bands() >= 3:
+	case r.HasICCProfile():
 		if err := r.TransformICCProfileWithFallback("srgb", "srgb"); err != nil {
-			return err
+			_ = lastError(err) // it must not stand before the next picture's
 		}
 	}
 	if r.Interpretation() != govips.InterpretationSRGB {
