@@ -68,7 +68,8 @@ func (p *plan) warn(text string) {
 // memory estimates what decoding and drawing take.
 func (p plan) memory(info vips.Info) int64 {
 	if p.pages > 1 {
-		return info.DecodeMemory(1, true) * int64(p.pages)
+		info.Stored.Height *= p.pages // the frames, held together
+		return info.DecodeMemory(1, true)
 	}
 	return info.DecodeMemory(p.load.Shrink, p.load.Random || info.Orientation > 1)
 }
