@@ -119,6 +119,10 @@ func TestParseManifest_NamesFileAndLine(t *testing.T) {
 		{strings.Replace(good, "[-1, 1, 32", "[-1, 0, 32", 1), "shape"},
 		{strings.Replace(good, "name: x", "name: x, type: float16", 1), "float16"},
 		{good + "max_batch: -1\n", "max_batch"},
+		{good + "max_delay: 5s\n", "max_delay 5s: want 0 to 1s"},
+		{good + "max_delay: 5\n", "line 8"}, // of what?
+		{good + "instances: -1\n", "instances -1"},
+		{good + "keep_alive: -1s\n", "keep_alive -1s"},
 		{good + "canvases: {step: 256, max: 128}\n", "canvases"},
 		{good + "defaults: {threshold: .nan}\n", "threshold"},
 		{good + "artefacts: [{file: a.onnx}]\n", "sha256"},

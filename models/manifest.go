@@ -8,6 +8,8 @@
 package models
 
 import (
+	"time"
+
 	"focal/core/pixel"
 )
 
@@ -38,11 +40,22 @@ type Manifest struct {
 	Canvases Canvases `yaml:"canvases"`
 	// MaxBatch is the largest batch worth running; 0 means 1. MaxBatchCPU
 	// replaces it on the CPU where it is set.
-	MaxBatch    int      `yaml:"max_batch"`
-	MaxBatchCPU int      `yaml:"max_batch_cpu"`
-	Memory      Memory   `yaml:"memory"`
-	Session     Session  `yaml:"session"`
-	Defaults    Defaults `yaml:"defaults"`
+	MaxBatch    int `yaml:"max_batch"`
+	MaxBatchCPU int `yaml:"max_batch_cpu"`
+	// MaxDelay is how long a batch that is not full waits for company while
+	// the device is free; 0: it forms only while the device is busy.
+	MaxDelay time.Duration `yaml:"max_delay,omitempty"`
+	// Instances is how many runs may be under way at the same time; 0: as many
+	// as the device has places for.
+	Instances int `yaml:"instances,omitempty"`
+	// KeepAlive is how long the model stays loaded unused when nobody wants
+	// its room; 0: as long as the server keeps any.
+	KeepAlive time.Duration `yaml:"keep_alive,omitempty"`
+	// Pinned keeps the model loaded once it is.
+	Pinned   bool     `yaml:"pinned,omitempty"`
+	Memory   Memory   `yaml:"memory"`
+	Session  Session  `yaml:"session"`
+	Defaults Defaults `yaml:"defaults"`
 }
 
 // Licence is under which terms the weights may be used.

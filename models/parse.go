@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v3"
 
@@ -41,6 +42,10 @@ func ParseManifest(file string, data []byte) (Manifest, error) {
 	return m, nil
 }
 
+// maxDelay bounds max_delay: a batch that waits longer for company than people
+// wait for a picture is a typing mistake.
+const maxDelay = time.Second
+
 // Validate reports what no room could work with, by the name of the field. The
 // numbers of a recipe are judged by the adapter that carries it out.
 func (m Manifest) Validate() error {
@@ -64,6 +69,10 @@ func (m Manifest) Validate() error {
 		return refuse("inputs and outputs: want at least one of each")
 	case m.MaxBatch < 0 || m.MaxBatchCPU < 0:
 		return refuse("max_batch %d, max_batch_cpu %d: want 0 or more", m.MaxBatch, m.MaxBatchCPU)
+	case m.MaxDelay < 0 || m.MaxDelay > maxDelay:
+		return refuse("max_delay %s: want 0 to %s", m.MaxDelay, maxDelay)
+	case m.Instances < 0 || m.KeepAlive < 0:
+		return refuse("instances %d, keep_alive %s: want 0 or more", m.Instances, m.KeepAlive)
 	case m.Memory.Rest < 0 || m.Memory.Run < 0:
 		return refuse("memory: want 0 bytes or more")
 	case m.Canvases.Step < 0 || m.Canvases.Max < m.Canvases.Step || m.Canvases.Step == 0 && m.Canvases.Max != 0:

@@ -181,3 +181,57 @@ func TestRepository_FixedBatchFileRunsOneAtATime(t *testing.T) {
 		t.Errorf("%+v, %v", m, err)
 	}
 }
+
+func TestRepository_StampMovesWithTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	r, err := models.OpenRepository(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamp := func() string {
+		t.Helper()
+		s, err := r.Stamp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	write := func(path, text string) {
+		t.Helper()
+		full := filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[string]string{stamp(): "empty"}
+	for _, step := range []struct{ path, text string }{
+		{"mine/model.yaml", good}, {"mine/1/model.onnx", "one"}, {"mine/model.yaml", good + "max_batch: 2\n"},
+		{"mine/1/model.onnx", "two and more"}, {"mine/2/model.onnx", "one"},
+	} {
+		write(step.path, step.text)
+		s := stamp()
+		if was, twice := seen[s]; twice {
+			t.Errorf("after writing %s the stamp is that of %s", step.path, was)
+		}
+		if s != stamp() {
+			t.Error("two stamps of one state differ")
+		}
+		seen[s] = step.path
+	}
+	m, err := r.Model("mine")
+	if err != nil || !r.Holds(m) {
+		t.Fatalf("%v: the file is not held", err)
+	}
+	write("mine/2/model.onnx", "other bytes")
+	if r.Holds(m) {
+		t.Error("a changed file is taken for the old one")
+	}
+	before := stamp()
+	write(".profiles/x/model.onnx", "not a model")
+	if stamp() != before {
+		t.Error("the repository's own folders move the stamp")
+	}
+}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"slices"
@@ -21,7 +22,8 @@ type served struct {
 	decode  func(models.Prepared, []models.Tensor, *answer) error
 }
 
-// catalog finds models by name.
+// catalog finds models by name. It reads the repository and makes adapters
+// without holding its lock, for the run loop takes the lock too.
 type catalog struct {
 	cfg      Config
 	provider string
@@ -29,18 +31,15 @@ type catalog struct {
 
 	mu       sync.Mutex // protects what follows
 	ready    map[string]*served
+	coming   map[string]*served     // new versions that have not taken over yet
 	defaults map[models.Task]string // as the repository said: asking it reads the disk
 }
 
 func newCatalog(cfg Config, provider string, repo Repository) *catalog {
-	return &catalog{cfg: cfg, provider: provider, repo: repo, ready: map[string]*served{}, defaults: map[models.Task]string{}}
-}
-
-func (c *catalog) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	clear(c.ready)
-	clear(c.defaults)
+	return &catalog{
+		cfg: cfg, provider: provider, repo: repo,
+		ready: map[string]*served{}, coming: map[string]*served{}, defaults: map[models.Task]string{},
+	}
 }
 
 // defaultName returns the model of requests for task that name none. With
@@ -54,13 +53,15 @@ func (c *catalog) defaultName(task models.Task) (string, bool) {
 		return name, true
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if name, ok := c.defaults[task]; ok {
+	name, ok := c.defaults[task]
+	c.mu.Unlock()
+	if ok {
 		return name, true
 	}
-	name, ok := c.repo.Default(task, c.provider)
-	if ok { // what is missing may be pulled any moment
+	if name, ok = c.repo.Default(task, c.provider); ok { // what is missing may be pulled any moment
+		c.mu.Lock()
 		c.defaults[task] = name
+		c.mu.Unlock()
 	}
 	return name, ok
 }
@@ -91,8 +92,9 @@ func (c *catalog) find(name string, task models.Task) (*served, error) {
 // error for one that is not in the repository.
 func (c *catalog) get(name string, missing fault.Kind) (*served, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.ready[name]; s != nil {
+	s := c.ready[name]
+	c.mu.Unlock()
+	if s != nil {
 		return s, nil
 	}
 	all, err := c.repo.Models()
@@ -103,9 +105,14 @@ func (c *catalog) get(name string, missing fault.Kind) (*served, error) {
 	if at < 0 {
 		return nil, fault.New(missing, "host.Find", "model %q is not in the repository", name)
 	}
-	s, err := c.serve(all[at])
+	s, err = c.serve(all[at])
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "host.Find", "model %s cannot be used: %w", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if first := c.ready[name]; first != nil { // somebody else was as far
+		return first, nil
 	}
 	c.ready[name] = s
 	return s, nil
@@ -151,8 +158,12 @@ const (
 // spec is what the scheduler is told of m.
 func (c *catalog) spec(m models.Model) sched.Spec {
 	spec := sched.Spec{
-		ID: modelID(m), Name: m.Name, MaxBatch: m.MaxBatch, MaxDelay: c.cfg.MaxDelay,
-		Rest: m.Memory.Rest, Run: m.Memory.Run, Pinned: slices.Contains(c.cfg.Pinned, m.Name),
+		ID: modelID(m), Name: m.Name, MaxBatch: m.MaxBatch, MaxDelay: c.cfg.MaxDelay, Instances: m.Instances,
+		Rest: m.Memory.Rest, Run: m.Memory.Run, KeepAlive: m.KeepAlive,
+		Pinned: m.Pinned || slices.Contains(c.cfg.Pinned, m.Name),
+	}
+	if m.MaxDelay > 0 {
+		spec.MaxDelay = m.MaxDelay
 	}
 	if c.provider == "cpu" && m.MaxBatchCPU > 0 {
 		spec.MaxBatch = m.MaxBatchCPU
@@ -168,7 +179,9 @@ func (c *catalog) spec(m models.Model) sched.Spec {
 	return spec
 }
 
-// modelID names a version by its bytes: a changed file is another model.
+// modelID names a version by its bytes and its manifest: where either has
+// changed it is another model.
 func modelID(m models.Model) sched.ModelID {
-	return sched.ModelID(m.Name + "@" + m.File.String())
+	manifest := sha256.Sum256(fmt.Appendf(nil, "%+v", m.Manifest)) // plain values, all of them
+	return sched.ModelID(fmt.Sprintf("%s@%s/%x", m.Name, m.File, manifest[:4]))
 }

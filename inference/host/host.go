@@ -8,7 +8,7 @@
 //
 // Goroutines: one loop owns the scheduler and the sessions; loads, unloads and
 // runs each have their own while they last and come back to the loop as
-// events; one takes readings of the device. All belong to the Host and have
+// events; one takes readings of the device, one looks at the repository. All belong to the Host and have
 // ended when Close returns. An answer is made on a goroutine of core/cache,
 // which Close waits for too. C memory belongs to the engine's sessions; the
 // loop closes each exactly once, when nothing runs on it.
@@ -70,6 +70,9 @@ type Config struct {
 	Pinned []string
 	// ReadEvery is how often the device's memory is read to correct the books.
 	ReadEvery time.Duration
+	// PollEvery is how often a repository that is Watched is looked at for
+	// changes; 0 means never. A change counts when two looks agree on it.
+	PollEvery time.Duration
 	Adapters  Adapters
 	// Reason is why the device is not the one that was hoped for; Status says it.
 	Reason string
@@ -82,7 +85,7 @@ type Config struct {
 // DefaultConfig returns the defaults: those of the scheduler with Slots by the
 // device, 256 MiB of results, answers within a minute.
 func DefaultConfig() Config {
-	c := Config{Config: sched.DefaultConfig(), CacheBytes: 256 << 20, AnswerLimit: time.Minute, ReadEvery: time.Second}
+	c := Config{Config: sched.DefaultConfig(), CacheBytes: 256 << 20, AnswerLimit: time.Minute, ReadEvery: time.Second, PollEvery: 2 * time.Second}
 	c.Slots = 0
 	return c
 }
@@ -100,6 +103,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("cache of %d bytes (--cache-size): want 0 or more", c.CacheBytes)
 	case c.MaxDelay < 0 || c.AnswerLimit < 0:
 		return fmt.Errorf("batch delay %s, answer limit %s: want 0 or more", c.MaxDelay, c.AnswerLimit)
+	case c.PollEvery < 0:
+		return fmt.Errorf("look at the repository every %s: want 0 (never) or more", c.PollEvery)
 	case c.Adapters.Face == nil || c.Adapters.Foreground == nil:
 		return errors.New("no adapters")
 	case c.ReadEvery <= 0:
@@ -119,11 +124,11 @@ type Host struct {
 	metrics *metrics
 	gate    gate // answers being made
 
-	abort  context.Context // ends when Close has run out of time
-	cancel context.CancelFunc
-	reader sync.WaitGroup
-	closed chan struct{} // ends the reader; closed once
-	once   sync.Once
+	abort    context.Context // ends when Close has run out of time
+	cancel   context.CancelFunc
+	watchers sync.WaitGroup // of the device and the repository
+	closed   chan struct{}  // ends the watchers; closed once
+	once     sync.Once
 }
 
 var _ inference.Client = (*Host)(nil)
@@ -150,7 +155,7 @@ func New(cfg Config, engine inference.Engine, repo Repository) (*Host, error) {
 		metrics: newMetrics(), gate: gate{empty: make(chan struct{})}, closed: make(chan struct{}),
 	}
 	h.abort, h.cancel = context.WithCancel(context.Background())
-	if h.loop, err = newLoop(h.abort, cfg, engine, h.metrics); err != nil {
+	if h.loop, err = newLoop(h.abort, cfg, engine, h.catalog, h.metrics); err != nil {
 		h.cancel()
 		return nil, err
 	}
@@ -164,7 +169,10 @@ func New(cfg Config, engine inference.Engine, repo Repository) (*Host, error) {
 	}
 	go h.loop.run()
 	if engine.Used() >= 0 {
-		h.reader.Go(h.read)
+		h.watchers.Go(h.read)
+	}
+	if repo, ok := repo.(Watched); ok && cfg.PollEvery > 0 {
+		h.watchers.Go(func() { h.watch(repo) })
 	}
 	return h, nil
 }
@@ -217,16 +225,11 @@ func (h *Host) Close(ctx context.Context) error {
 	h.loop.do(h.loop.sched.OnClose)
 	hurry(h.loop.ended)
 	h.once.Do(func() { close(h.closed) })
-	h.reader.Wait()
+	h.watchers.Wait()
 	h.loop.workers.Wait()
 	h.cancel()
 	return err
 }
-
-// Refresh makes the Host look at the repository again: a model whose file has
-// changed is another version from now on. Answers of the old one stay known
-// under its digest.
-func (h *Host) Refresh() { h.catalog.forget() }
 
 // Status describes the models of the repository and which of them are loaded.
 func (h *Host) Status(context.Context) inference.Status {

@@ -3,9 +3,12 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,17 +27,50 @@ import (
 // goroutine that outlives Close fails the test.
 
 // shelf is a Repository in memory.
-type shelf []models.Model
+type shelf struct {
+	mu     sync.Mutex // protects what follows
+	models []models.Model
+	err    error
+	stamp  int
+}
 
-func (s shelf) Models() ([]models.Model, error) { return s, nil }
+var _ Watched = (*shelf)(nil)
 
-func (s shelf) Default(task models.Task, _ string) (string, bool) {
-	for _, m := range s {
+func newShelf(all ...models.Model) *shelf { return &shelf{models: all} }
+
+// put replaces what is on the shelf.
+func (s *shelf) put(err error, all ...models.Model) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.models, s.err = all, err
+	s.stamp++
+}
+
+func (s *shelf) Models() ([]models.Model, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.models), s.err
+}
+
+func (s *shelf) Default(task models.Task, _ string) (string, bool) {
+	all, _ := s.Models()
+	for _, m := range all {
 		if m.Task == task {
 			return m.Name, true
 		}
 	}
 	return "wanted-" + string(task), false
+}
+
+func (s *shelf) Stamp() (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint(s.stamp), nil
+}
+
+func (s *shelf) Holds(m models.Model) bool {
+	all, _ := s.Models()
+	return slices.ContainsFunc(all, func(o models.Model) bool { return o.Name == m.Name && o.File == m.File })
 }
 
 // The adapters of these tests read one number off a picture: its first byte.
@@ -96,13 +132,14 @@ type house struct {
 	t      *testing.T
 	engine *fake.Engine
 	reg    *prometheus.Registry
+	shelf  *shelf
 }
 
 // open starts a house in a bubble, runs test in it, and closes it.
 func open(t *testing.T, change func(*Config), test func(t *testing.T, h *house)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{t: t, engine: fake.New("cpu"), reg: prometheus.NewRegistry()}
+		h := &house{t: t, engine: fake.New("cpu"), reg: prometheus.NewRegistry(), shelf: newShelf(detector, cutter)}
 		cfg := DefaultConfig()
 		cfg.Budget, cfg.Slots, cfg.Adapters, cfg.Metrics = 1000, 1, adapters(), h.reg
 		cfg.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -110,7 +147,7 @@ func open(t *testing.T, change func(*Config), test func(t *testing.T, h *house))
 			change(&cfg)
 		}
 		var err error
-		if h.Host, err = New(cfg, h.engine, shelf{detector, cutter}); err != nil {
+		if h.Host, err = New(cfg, h.engine, h.shelf); err != nil {
 			t.Fatal(err)
 		}
 		test(t, h)

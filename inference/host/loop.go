@@ -35,6 +35,7 @@ type outcome struct {
 // first group belongs to its one goroutine; others reach it through do.
 type loop struct {
 	engine  inference.Engine
+	catalog *catalog
 	log     *slog.Logger
 	metrics *metrics
 	abort   context.Context // ends runs and loads when Close has run out of time
@@ -57,9 +58,9 @@ type resident struct {
 
 var _ sched.Effects = (*loop)(nil)
 
-func newLoop(abort context.Context, cfg Config, engine inference.Engine, m *metrics) (*loop, error) {
+func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *catalog, m *metrics) (*loop, error) {
 	l := &loop{
-		engine: engine, log: cfg.Log, metrics: m, abort: abort,
+		engine: engine, catalog: c, log: cfg.Log, metrics: m, abort: abort,
 		inbox: make(chan func(time.Time)), ended: make(chan struct{}),
 		known:    map[sched.ModelID]models.Model{},
 		sessions: map[sched.ModelID]*resident{},
@@ -155,9 +156,11 @@ func (l *loop) submit(ctx context.Context, m *served, r sched.Request, inputs []
 }
 
 func (l *loop) admit(now time.Time, m *served, r sched.Request, j *job) {
-	if _, ok := l.known[r.Model]; !ok {
+	if !l.sched.Knows(r.Model) {
+		spec := m.spec
+		spec.Retired = !l.catalog.current(m) // it was replaced while its picture was looked at
 		l.known[r.Model] = m.Model
-		l.sched.OnModel(now, m.spec)
+		l.sched.OnModel(now, spec)
 	}
 	l.lastID++
 	j.id, j.arrived = l.lastID, now
@@ -186,7 +189,7 @@ func (l *loop) Load(id sched.ModelID) {
 	m := l.known[id]
 	began := l.now
 	l.workers.Go(func() {
-		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.engine.Load(l.abort, m) })
+		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.load(m) })
 		used := l.engine.Used()
 		l.do(func(now time.Time) {
 			loaded := sched.Loaded{Err: err}
@@ -203,6 +206,14 @@ func (l *loop) Load(id sched.ModelID) {
 	})
 }
 
+// load makes a session of m, if its file is still the one that m names.
+func (l *loop) load(m models.Model) (inference.Session, error) {
+	if repo, ok := l.catalog.repo.(Watched); ok && !repo.Holds(m) {
+		return nil, fault.New(fault.Unavailable, "host.Load", "%s has changed or gone since it was found; it is looked at again soon", m.Path)
+	}
+	return l.engine.Load(l.abort, m)
+}
+
 // Unload closes a session, and comes back with OnUnloaded.
 func (l *loop) Unload(id sched.ModelID, why sched.Reason) {
 	m, r := l.known[id], l.sessions[id]
@@ -215,6 +226,7 @@ func (l *loop) Unload(id sched.ModelID, why sched.Reason) {
 		used := l.engine.Used()
 		l.do(func(now time.Time) {
 			l.sched.OnUnloaded(now, id)
+			l.forget(id)
 			l.reading(now, used)
 		})
 	})

@@ -132,7 +132,8 @@ func (s *Scheduler) ending() int64 {
 //  4. What is leaving or running will make room when it ends: claim it, wait.
 //  5. Idle models make room: the ones least worth keeping leave. (victims)
 //  6. The first in q has lost patience: busy models are drained for it too.
-//  7. Wait, at most until 5 or 6 may have changed.
+//  7. Its head has waited MaxWait: so are those that have just come.
+//  8. Wait, at most until 5, 6 or 7 may have changed.
 func (s *Scheduler) room(now time.Time, q *queue, need int64) bool {
 	m := q.model
 	if s.fits(m, need) { // 1
@@ -151,13 +152,19 @@ func (s *Scheduler) room(now time.Time, q *queue, need int64) bool {
 		return false
 	}
 	impatient := q.impatient()
-	victims := s.victims(now, m, short, false) // 5
+	since, overdue := s.overdue(now, q)
+	victims := s.victims(now, m, short, theIdle) // 5
 	if victims == nil && !now.Before(impatient) {
-		victims = s.victims(now, m, short, true) // 6
+		victims = s.victims(now, m, short, theBusy) // 6
 	}
-	if victims == nil { // 7
-		if now.Before(impatient) {
-			s.wakeAt(impatient)
+	if victims == nil && overdue {
+		victims = s.victims(now, m, short, anybody) // 7
+	}
+	if victims == nil { // 8
+		for _, t := range []time.Time{impatient, since.Add(s.cfg.MaxWait)} {
+			if now.Before(t) {
+				s.wakeAt(t)
+			}
 		}
 		return false
 	}

@@ -6,6 +6,15 @@ import (
 	"time"
 )
 
+// reach is how far an eviction may go.
+type reach uint8
+
+const (
+	theIdle reach = iota
+	theBusy
+	anybody
+)
+
 // victims picks the models that leave so that m gets short bytes more, least
 // worth keeping first (worth: reload time × request rate, per byte), and none
 // that turns out not to be needed. Nil means that they would not be enough.
@@ -14,16 +23,17 @@ import (
 //  2. Idle ones may go once they have been resident for their residence.
 //  3. Busy ones, with work waiting or running, may go only for the impatient,
 //     once they have had their turn.
-func (s *Scheduler) victims(now time.Time, m *model, short int64, busyToo bool) []*model {
+//  4. For whom has waited MaxWait neither counts.
+func (s *Scheduler) victims(now time.Time, m *model, short int64, who reach) []*model {
 	var picked []*model
 	for _, v := range s.models {
 		if v == m || v.Pinned || v.state != resident || s.claim.takes(v) { // 1
 			continue
 		}
-		if !v.idle() && !busyToo {
+		if !v.idle() && who < theBusy {
 			continue
 		}
-		if stays := s.stays(v); now.Before(stays) { // 2, 3
+		if stays := s.stays(v); who < anybody && now.Before(stays) { // 2, 3, 4
 			s.wakeAt(stays)
 			continue
 		}
@@ -67,17 +77,26 @@ func (s *Scheduler) stays(v *model) time.Time {
 	return v.since.Add(residence)
 }
 
-// evictUnused sends off what nobody has used for KeepAlive, and everything
-// that is idle if the service is closing.
+func (s *Scheduler) keepAlive(m *model) time.Duration {
+	if m.KeepAlive > 0 {
+		return m.KeepAlive
+	}
+	return s.cfg.KeepAlive
+}
+
+// evictUnused sends off what nobody has used for KeepAlive, what is retired,
+// and everything that is idle if the service is closing.
 func (s *Scheduler) evictUnused(now time.Time) {
 	for _, m := range s.models {
 		switch {
 		case m.state != resident || !m.idle():
 		case s.closing:
 			s.unload(now, m, EvictedClosing)
-		case s.cfg.KeepAlive <= 0 || m.Pinned:
-		case now.Before(m.lastUsed.Add(s.cfg.KeepAlive)):
-			s.wakeAt(m.lastUsed.Add(s.cfg.KeepAlive))
+		case m.Retired:
+			s.unload(now, m, EvictedRetired)
+		case s.keepAlive(m) <= 0 || m.Pinned:
+		case now.Before(m.lastUsed.Add(s.keepAlive(m))):
+			s.wakeAt(m.lastUsed.Add(s.keepAlive(m)))
 		default:
 			s.unload(now, m, EvictedUnused)
 		}

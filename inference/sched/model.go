@@ -40,6 +40,8 @@ type model struct {
 	loadTime time.Duration // measured, moving; 0 until then
 	rest     int64         // measured; 0 until then
 
+	replaces *model // the version that serves until this one is loaded; nil for most
+
 	failure error // of the last load
 	fails   int   // loads failed in a row
 	retryAt time.Time
@@ -147,10 +149,11 @@ type Loaded struct {
 // OnLoaded hears how a load went.
 //
 //  1. It failed: the room is given back, who waits is told why, and the model
-//     is left alone for a while that doubles with every failure.
+//     is left alone for a while that doubles with every failure. A new version
+//     that does not load never takes over.
 //  2. It is larger than was booked, and there is no room for the difference:
 //     it leaves again, and what was learnt is booked the next time.
-//  3. It is resident, and its warm-up is over.
+//  3. It is resident, and its warm-up is over; a new version takes over.
 func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 	m := s.byID[id]
 	if m == nil || m.state != loading {
@@ -165,6 +168,9 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 		m.failure = l.Err
 		m.retryAt = now.Add(backoff(s.cfg.Backoff, s.cfg.MaxBackoff, m.fails))
 		s.refuseAll(m, RefusedLoad, m.failed(now))
+		if m.replaces != nil {
+			m.replaces, m.Retired = nil, true
+		}
 		s.settle(now)
 		return
 	}
@@ -177,6 +183,7 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 		p.cap = 0
 	}
 	m.state, m.since, m.lastUsed = resident, now, now
+	s.takeOver(m)
 	m.booked = min(m.restBytes(), s.books.free())
 	s.books.take(m.booked)
 	if m.booked < m.restBytes() { // 2
@@ -188,6 +195,7 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 // unload sends m away; its room is free when OnUnloaded says so.
 func (s *Scheduler) unload(now time.Time, m *model, why Reason) {
 	m.state, m.since = unloading, now
+	s.takeOverFrom(m)
 	s.do.Unload(m.ID, why)
 }
 

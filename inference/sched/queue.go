@@ -218,18 +218,36 @@ func (h *shares) charge(class int, seconds float64) {
 	}
 }
 
-// owed returns the queues with somebody waiting, those first whose class is
-// furthest behind, then by rank.
-func (s *Scheduler) owed() []*queue {
+// overdue reports whether the head of q has waited MaxWait, and since when.
+func (s *Scheduler) overdue(now time.Time, q *queue) (since time.Time, yes bool) {
+	for _, w := range q.waiting {
+		if len(w) > 0 && (since.IsZero() || w[0].arrived.Before(since)) {
+			since = w[0].arrived
+		}
+	}
+	return since, now.Sub(since) >= s.cfg.MaxWait
+}
+
+// owed returns the queues with somebody waiting in the order in which they are
+// served:
+//
+//  1. Those whose head has waited MaxWait, the longest first.
+//  2. Those whose class is furthest behind.
+//  3. By the rank of their head.
+func (s *Scheduler) owed(now time.Time) []*queue {
 	type place struct {
-		q     *queue
-		clock float64
-		first *request
+		q       *queue
+		overdue time.Time // when its head came; zero if it can wait
+		clock   float64
+		first   *request
 	}
 	var places []place
 	for _, m := range s.models {
 		for _, q := range m.order {
 			p := place{q: q}
+			if since, yes := s.overdue(now, q); yes {
+				p.overdue = since
+			}
 			for c, w := range q.waiting {
 				if len(w) > 0 && (p.first == nil || s.shares.clock[c] < p.clock || s.shares.clock[c] == p.clock && byRank(w[0], p.first) < 0) {
 					p.clock, p.first = s.shares.clock[c], w[0]
@@ -239,7 +257,15 @@ func (s *Scheduler) owed() []*queue {
 		}
 	}
 	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.clock, b.clock), byRank(a.first, b.first))
+		switch {
+		case !a.overdue.IsZero() && !b.overdue.IsZero(): // 1
+			return cmp.Or(a.overdue.Compare(b.overdue), byRank(a.first, b.first))
+		case !a.overdue.IsZero():
+			return -1
+		case !b.overdue.IsZero():
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.clock, b.clock), byRank(a.first, b.first)) // 2, 3
 	})
 	queues := make([]*queue, len(places))
 	for i, p := range places {

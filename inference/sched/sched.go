@@ -62,7 +62,11 @@ type Spec struct {
 	Rest      int64         // bytes while loaded
 	Run       int64         // bytes for each item of a batch while it runs, at the largest canvas
 	LoadTime  time.Duration
-	Pinned    bool // never sent away
+	KeepAlive time.Duration // replaces the Config's; 0 means that one
+	Pinned    bool          // never sent away
+	// Retired is a version that another has taken over from: it answers who
+	// asked for it in time, leaves when it is idle, and is forgotten then.
+	Retired bool
 }
 
 // Reason says why something happened; reasons are values of metric labels.
@@ -84,6 +88,7 @@ const (
 	EvictedMemory  Reason = "memory"      // another needed the room
 	EvictedUnused  Reason = "unused"      // nobody asked for it for KeepAlive
 	EvictedOver    Reason = "over_budget" // it was measured to be larger than its room
+	EvictedRetired Reason = "new_version" // another version has taken over
 	EvictedClosing Reason = "closing"
 )
 
@@ -98,6 +103,8 @@ type Effects interface {
 	Run(r RunID, m ModelID, c Canvas, requests []RequestID)
 	// Refuse is the request's answer.
 	Refuse(r RequestID, why Reason, err error)
+	// Replace sends new requests for old to next from now on.
+	Replace(old, next ModelID)
 }
 
 // Priorities run from 1, the highest, to LowestPriority.
@@ -129,6 +136,10 @@ type Config struct {
 	// work keeps its place for a Turn after it was loaded, and a request waits
 	// at most a Turn before a busy model is drained for it.
 	Turn time.Duration
+	// MaxWait is how long classes, turns and residence may keep a request
+	// waiting: whose head of queue has waited longer goes before all others, and
+	// any model is drained for it. Priorities add at most their head start.
+	MaxWait time.Duration
 	// MinResidence is how long a loaded model stays when another wants its
 	// room, even idle; where its load time is known, at most twice that, so
 	// that swapping takes at most a third of the time.
@@ -149,7 +160,7 @@ func DefaultConfig() Config {
 		Budget: 1 << 30, Slots: 2, Loads: 2, QueueLimit: 256,
 		Weights:      [classes]int{inference.ClassServer: 4, inference.ClassDirect: 1},
 		PriorityStep: 500 * time.Millisecond,
-		Turn:         time.Second, MinResidence: 2 * time.Second, RateHalfLife: time.Minute,
+		Turn:         time.Second, MaxWait: 10 * time.Second, MinResidence: 2 * time.Second, RateHalfLife: time.Minute,
 		Backoff: time.Second, MaxBackoff: time.Minute,
 	}
 }
@@ -161,7 +172,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("memory budget of %d bytes (--memory-budget): want more than 0", c.Budget)
 	case c.Slots < 1 || c.Loads < 1 || c.QueueLimit < 1:
 		return fmt.Errorf("%d slots, %d loads, queue limit %d: want at least 1 of each", c.Slots, c.Loads, c.QueueLimit)
-	case c.PriorityStep < 0 || c.Turn < 0 || c.MinResidence < 0 || c.KeepAlive < 0:
+	case c.PriorityStep < 0 || c.Turn < 0 || c.MaxWait < 0 || c.MinResidence < 0 || c.KeepAlive < 0:
 		return fmt.Errorf("a negative duration in the scheduler's configuration")
 	case c.RateHalfLife <= 0 || c.Backoff <= 0 || c.MaxBackoff < c.Backoff:
 		return fmt.Errorf("rate half-life %s, back-off %s up to %s: want positive and rising", c.RateHalfLife, c.Backoff, c.MaxBackoff)
@@ -209,18 +220,24 @@ func New(cfg Config, do Effects) (*Scheduler, error) {
 
 // OnModel makes a model known, or changes what is declared of it.
 func (s *Scheduler) OnModel(now time.Time, spec Spec) {
+	s.declare(spec)
+	s.settle(now)
+}
+
+func (s *Scheduler) declare(spec Spec) *model {
 	spec.MaxBatch = max(spec.MaxBatch, 1)
 	if spec.Instances <= 0 {
 		spec.Instances = s.cfg.Slots
 	}
-	if m := s.byID[spec.ID]; m != nil {
+	m := s.byID[spec.ID]
+	if m != nil {
 		m.Spec = spec
 	} else {
 		m = &model{Spec: spec, rate: rate{halfLife: s.cfg.RateHalfLife}, queues: map[Canvas]*queue{}, profiles: map[Canvas]*profile{}}
 		s.byID[spec.ID] = m
 		s.models = append(s.models, m)
 	}
-	s.settle(now)
+	return m
 }
 
 // OnArrive takes a request in, or refuses it. The decision tree is admit's.
@@ -303,21 +320,24 @@ func (s *Scheduler) NextWake() time.Time { return s.wake }
 //  1. Requests whose deadline has passed are refused.
 //  2. A claim on memory that nobody needs any more is dropped; of one that
 //     stands, the victims that have stopped running leave.
-//  3. Models that nobody has used for KeepAlive leave; all idle ones if closing.
-//  4. The queue that is owed most starts what it can, until none can.
+//  3. Models that nobody has used for KeepAlive leave, and retired ones that
+//     are idle; all idle ones if closing.
+//  4. What is retired and gone is forgotten. (version.go)
+//  5. The queue that is owed most starts what it can, until none can.
 func (s *Scheduler) settle(now time.Time) {
 	s.wake = time.Time{}
 	s.expire(now)      // 1
 	s.tendClaim(now)   // 2
 	s.evictUnused(now) // 3
+	s.forgetRetired()  // 4
 	for s.startNext(now) {
-	} // 4
+	} // 5
 }
 
 // startNext starts the first thing that can start, in the order in which the
 // queues are owed, and reports whether there was one.
 func (s *Scheduler) startNext(now time.Time) bool {
-	for _, q := range s.owed() {
+	for _, q := range s.owed(now) {
 		if q.len() > 0 && s.start(now, q) {
 			return true
 		}

@@ -471,6 +471,21 @@ func TestScheduler_LetsNoClassSaveUpWhileItsModelLoads(t *testing.T) {
 	}
 }
 
+func TestScheduler_DrainsAnyModelForWhoHasWaitedTooLong(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Turn, c.MinResidence = time.Hour, time.Hour }, large("a"), large("b"))
+	w.resident("a")
+	w.ask("a")
+	w.ask("b")
+	w.ask("a")
+	w.pass(10*second - ms)
+	w.doneAll()
+	w.expect(t, "run a [2]", "run a [4]")
+	w.ask("a")
+	w.pass(ms)
+	w.doneAll() // a still has work, and has not had its turn
+	w.expect(t, "unload a memory")
+}
+
 func TestScheduler_OrdersByPriorityWithinAClassAndAgesTheRest(t *testing.T) {
 	spec := small("a")
 	spec.MaxBatch = 1

@@ -46,6 +46,7 @@ type world struct {
 	open     map[RequestID]time.Time
 	refused  map[RequestID]refusal
 	answered map[RequestID]bool
+	replaced map[ModelID]ModelID
 	waited   time.Duration // longest from arrival to the start of a run
 	lastID   RequestID
 }
@@ -60,6 +61,7 @@ func newWorld(t rapid.TB, change func(*Config), specs ...Spec) *world {
 	w := &world{
 		t: t, now: start, budget: cfg.Budget, state: map[ModelID]string{}, runs: map[RunID]batchRun{},
 		open: map[RequestID]time.Time{}, refused: map[RequestID]refusal{}, answered: map[RequestID]bool{},
+		replaced: map[ModelID]ModelID{},
 	}
 	s, err := New(cfg, w)
 	if err != nil {
@@ -139,6 +141,15 @@ func (w *world) Refuse(id RequestID, why Reason, err error) {
 	w.note("refuse %d %s", id, why)
 }
 
+func (w *world) Replace(old, next ModelID) {
+	if !w.s.Knows(next) {
+		w.t.Fatalf("%s is replaced by %s, which nobody knows", old, next)
+	}
+	w.replaced[old] = next
+	w.note("replace %s %s", old, next)
+	w.check()
+}
+
 // answer checks that every request is answered once.
 func (w *world) answer(id RequestID) {
 	if _, ok := w.open[id]; !ok {
@@ -191,6 +202,12 @@ func (w *world) cancel(id RequestID) bool {
 	}
 	w.check()
 	return gone
+}
+
+func (w *world) version(old ModelID, next Spec) {
+	delete(w.replaced, next.ID)
+	w.s.OnVersion(w.now, old, next)
+	w.check()
 }
 
 func (w *world) loaded(m ModelID, l Loaded) {
