@@ -153,8 +153,11 @@ type Defaults struct {
 type Model struct {
 	Manifest
 	Version string       // folder name, "1" for the first
-	Path    string       // the ONNX file
+	Path    string       // the ONNX file; empty where there is Data
 	File    pixel.Digest // SHA-256 of that file
+	// Data is the file's bytes, of a model that is part of the program. Nobody
+	// changes them.
+	Data []byte `json:"-"`
 }
 
 // Tensor is a dense float32 array in row-major order. The first axis is the

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,11 +30,12 @@ const (
 	partialDir   = ".partial"
 )
 
-// Repository is a folder of models. It may change under a running server, by
-// hand or by another process: nothing is remembered of it but file digests. It
-// is safe for concurrent use.
+// Repository is a folder of models, and the models of the program behind it. It
+// may change under a running server, by hand or by another process: nothing is
+// remembered of it but file digests. It is safe for concurrent use.
 type Repository struct {
-	dir string
+	dir     string
+	builtin []Model
 
 	mu    sync.Mutex // protects known
 	known map[string]stamp
@@ -47,23 +49,24 @@ type stamp struct {
 }
 
 // OpenRepository opens the repository in dir, and makes the folder if there is
-// none.
-func OpenRepository(dir string) (*Repository, error) {
+// none. The models of builtin are there too, behind the folder's: one of the
+// folder with the same name hides it.
+func OpenRepository(dir string, builtin ...Model) (*Repository, error) {
 	if dir == "" {
 		return nil, fault.New(fault.Invalid, "models.OpenRepository", "model repository has no folder (--models)")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fault.New(fault.Unavailable, "models.OpenRepository", "model repository (--models): %w", err)
 	}
-	return &Repository{dir: dir, known: make(map[string]stamp)}, nil
+	return &Repository{dir: dir, builtin: builtin, known: make(map[string]stamp)}, nil
 }
 
 // Dir returns the repository's folder.
 func (r *Repository) Dir() string { return r.dir }
 
-// Models returns the newest version of every model, by name. A model that
-// cannot be read is left out and named in the error; the others are returned
-// with it.
+// Models returns the newest version of every model, by name, and after them the
+// builtin ones. A model that cannot be read is left out and named in the error;
+// the others are returned with it.
 func (r *Repository) Models() ([]Model, error) {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
@@ -71,6 +74,7 @@ func (r *Repository) Models() ([]Model, error) {
 	}
 	var found []Model
 	var errs []error
+	hidden := map[string]bool{}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -78,12 +82,18 @@ func (r *Repository) Models() ([]Model, error) {
 		if info, err := os.Stat(filepath.Join(r.dir, e.Name())); err != nil || !info.IsDir() {
 			continue
 		}
+		hidden[e.Name()] = true
 		m, err := r.Model(e.Name())
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		found = append(found, m)
+	}
+	for _, m := range r.builtin {
+		if !hidden[m.Name] {
+			found = append(found, m)
+		}
 	}
 	return found, errors.Join(errs...)
 }
@@ -96,6 +106,9 @@ func (r *Repository) Model(name string) (Model, error) {
 		return Model{}, fault.New(fault.Invalid, op, "model name %w", err)
 	}
 	m, err := r.manifest(name)
+	if at := r.builtinAt(name); at >= 0 && fault.Is(err, fault.NotFound) {
+		return r.builtin[at], nil
+	}
 	if err != nil {
 		return Model{}, err
 	}
@@ -116,6 +129,11 @@ func (r *Repository) Model(name string) (Model, error) {
 		m = m.oneAtATime()
 	}
 	return Model{Manifest: m, Version: version, Path: path, File: digest}, nil
+}
+
+// builtinAt returns the place of a builtin model, or -1.
+func (r *Repository) builtinAt(name string) int {
+	return slices.IndexFunc(r.builtin, func(m Model) bool { return m.Name == name })
 }
 
 // manifest reads the manifest of a folder.
@@ -240,7 +258,7 @@ func (m Manifest) oneAtATime() Manifest {
 
 // Default returns the model that is used for task on a provider ("cpu" or
 // "cuda") when none is named: the first of Preferred that is present, else the
-// first of any. Where there is none, ok is false and name is the one to pull.
+// first of any: of the folder's, then of the builtin ones. Where there is none, ok is false and name is the one to pull.
 func (r *Repository) Default(task Task, provider string) (name string, ok bool) {
 	preferred := Preferred(task, provider)
 	present, _ := r.Models() // those that cannot be read cannot be used either
@@ -267,13 +285,16 @@ func (r *Repository) Verify(ctx context.Context, name string) (Model, error) {
 	if err != nil {
 		return Model{}, err
 	}
-	d, err := fileDigest(ctx, m.Path)
+	d := pixel.Digest(sha256.Sum256(m.Data))
+	if m.Data == nil {
+		d, err = fileDigest(ctx, m.Path)
+	}
 	if err != nil {
 		return m, fault.New(fault.KindOf(err), op, "model %s: %w", name, err)
 	}
 	m.File = d
 	if _, ok := m.artefact(d); !ok {
-		return m, fault.New(fault.Corrupt, op, "model %s: %s has SHA-256 %s, which is none of its manifest's", name, m.Path, d)
+		return m, fault.New(fault.Corrupt, op, "model %s: %s has SHA-256 %s, which is none of its manifest's", name, cmp.Or(m.Path, "its file"), d)
 	}
 	return m, nil
 }
@@ -286,6 +307,9 @@ func (r *Repository) Remove(name string) error {
 	}
 	dir := filepath.Join(r.dir, name)
 	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		if r.builtinAt(name) >= 0 {
+			return fault.New(fault.Invalid, op, "model %s is part of the program; another model of the repository takes its place", name)
+		}
 		return fault.New(fault.NotFound, op, "no model %s in the repository", name)
 	}
 	if err := os.RemoveAll(dir); err != nil {

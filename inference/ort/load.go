@@ -14,7 +14,7 @@ import (
 	"focal/models"
 )
 
-// Load makes a session of m's file. The file's inputs and outputs are compared
+// Load makes a session of m's file, or of its Data where it has some. The file's inputs and outputs are compared
 // with the manifest's by position, because alternative files of one model name
 // them differently: type, rank and known axes must agree. A file may have more
 // outputs than the manifest (U²-Net has its side outputs behind the one that
@@ -40,14 +40,10 @@ func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault.New(fault.KindOf(err), op, "%w", err)
 	}
-	info, err := os.Stat(m.Path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil, fault.New(fault.NotFound, op, "no file %s", filepath.Base(m.Path))
-	case err != nil:
-		return nil, fault.New(fault.Internal, op, "%w", err)
-	case !info.Mode().IsRegular():
-		return nil, fault.New(fault.Corrupt, op, "%s is not a file", filepath.Base(m.Path))
+	if m.Data == nil {
+		if err := checkFile(m.Path); err != nil {
+			return nil, err
+		}
 	}
 	inputs, outputs, err := e.ports(m)
 	if err != nil {
@@ -63,20 +59,26 @@ func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
 	return s, nil
 }
 
+func checkFile(path string) error {
+	const op = "ort.Load"
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fault.New(fault.NotFound, op, "no file %s", filepath.Base(path))
+	case err != nil:
+		return fault.New(fault.Internal, op, "%w", err)
+	case !info.Mode().IsRegular():
+		return fault.New(fault.Corrupt, op, "%s is not a file", filepath.Base(path))
+	}
+	return nil
+}
+
 // ports returns the file's names of the manifest's inputs and outputs. The
 // binding tells them only of a session of its own, so there is one for a
 // moment; without optimisation it costs a fraction of the real one.
 func (e *Engine) ports(m models.Model) (inputs, outputs []string, err error) {
 	const op = "ort.Load"
-	options, err := e.options(m)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer e.free(options)
-	if err := options.SetGraphOptimizationLevel(onnx.GraphOptimizationLevelDisableAll); err != nil {
-		return nil, nil, fault.New(fault.Internal, op, "%w", err)
-	}
-	in, out, err := onnx.GetInputOutputInfoWithOptions(m.Path, options)
+	in, out, err := e.describe(m)
 	if err != nil {
 		return nil, nil, classify(op, fault.Corrupt, err)
 	}
@@ -93,6 +95,22 @@ func (e *Engine) ports(m models.Model) (inputs, outputs []string, err error) {
 		return nil, nil, err
 	}
 	return inputs, outputs, nil
+}
+
+func (e *Engine) describe(m models.Model) (inputs, outputs []onnx.InputOutputInfo, err error) {
+	if m.Data != nil {
+		// The binding takes no options with bytes; these models are small.
+		return onnx.GetInputOutputInfoWithONNXData(m.Data)
+	}
+	options, err := e.options(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer e.free(options)
+	if err := options.SetGraphOptimizationLevel(onnx.GraphOptimizationLevelDisableAll); err != nil {
+		return nil, nil, err
+	}
+	return onnx.GetInputOutputInfoWithOptions(m.Path, options)
 }
 
 // match compares ports by position and returns the file's names.
@@ -138,7 +156,12 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 	}
 	defer e.free(options)
 	before := heapInUse()
-	c, err := onnx.NewDynamicAdvancedSession(m.Path, inputs, outputs, options)
+	var c *onnx.DynamicAdvancedSession
+	if m.Data != nil {
+		c, err = onnx.NewDynamicAdvancedSessionWithONNXData(m.Data, inputs, outputs, options)
+	} else {
+		c, err = onnx.NewDynamicAdvancedSession(m.Path, inputs, outputs, options)
+	}
 	if err != nil {
 		return nil, classify("ort.Load", fault.Corrupt, err)
 	}
