@@ -34,16 +34,18 @@ type family struct {
 	candidates func(out [][]float32, canvas pixel.Size, floor float64) []pixel.Face
 	// multiple is what both sides of every canvas must be a multiple of.
 	multiple int
+	// optional is how many outputs, the last of shapes, a model may do without.
+	optional int
 }
 
 func families(name string) (family, bool) {
 	switch name {
 	case "retinaface":
-		return family{retinafaceShapes, retinaface, 1}, true
+		return family{retinafaceShapes, retinaface, 1, 0}, true
 	case "yunet":
-		return family{yunetShapes, yunet, 32}, true
+		return family{yunetShapes, yunet, 32, len(yunetStrides)}, true
 	case "ultralight":
-		return family{ultralightShapes, ultralight, 1}, true
+		return family{ultralightShapes, ultralight, 1, 0}, true
 	default:
 		return family{}, false
 	}
@@ -118,6 +120,9 @@ func (d *Detector) Decode(p models.Prepared, outputs []models.Tensor) ([]pixel.F
 // match checks every output against the family before anything is indexed.
 func (d *Detector) match(canvas pixel.Size, outputs []models.Tensor) ([][]float32, error) {
 	want := d.family.shapes(canvas)
+	if fewest := len(want) - d.family.optional; len(outputs) == fewest {
+		want = want[:fewest]
+	}
 	if len(outputs) != len(want) {
 		return nil, fault.New(fault.Internal, "face.Decode", "%d outputs: %s has %d", len(outputs), d.recipe.Family, len(want))
 	}

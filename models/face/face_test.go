@@ -123,6 +123,22 @@ func TestDecode_FollowsThePublishedFormula(t *testing.T) {
 	}
 }
 
+func TestDecode_YunetNeedsNoLandmarks(t *testing.T) {
+	out := zeros("yunet")[:9]
+	// Stride 8, 8 cells a row: cell 9 is x 1, y 1, corner 8, 8.
+	out[0].Data[9], out[3].Data[9] = 1, 0.25
+	copy(out[6].Data[4*9:], []float32{1, 0, float32(math.Log(2)), 0})
+	faces, err := adapter(t, manifest("yunet")).Decode(square, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Centre 16, 8; size 16×8.
+	want := pixel.Face{Box: pixel.Box{X: 8. / 64, Y: 4. / 32, W: 0.25, H: 0.25}, Score: 0.5}
+	if len(faces) != 1 || !same(faces[0], want) || faces[0].Landmarks != nil {
+		t.Errorf("got %+v, want %+v", faces, want)
+	}
+}
+
 func same(a, b pixel.Face) bool {
 	ok := len(a.Landmarks) == len(b.Landmarks)
 	near := func(x, y float64) { ok = ok && math.Abs(x-y) < 1e-6 }

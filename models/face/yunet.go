@@ -8,8 +8,9 @@ import (
 
 // yunetStrides are the grids of YuNet, which has no priors. Its outputs are,
 // for each grid of K cells in rows, class [K,1] (all strides), objectness
-// [K,1], box [K,4] and landmarks [K,10], in that order. Formula: Wu et al.,
-// YuNet (2023), as in ShiqiYu/libfacedetection.train, mmdet/models/dense_heads/yunet_head.py.
+// [K,1], box [K,4] and landmarks [K,10], in that order; a model may have no
+// landmarks. Formula: Wu et al., YuNet (2023), as in
+// ShiqiYu/libfacedetection.train, mmdet/models/dense_heads/yunet_head.py.
 var yunetStrides = [...]int{8, 16, 32}
 
 func yunetShapes(canvas pixel.Size) [][]int64 {
@@ -26,7 +27,11 @@ func yunet(out [][]float32, canvas pixel.Size, floor float64) []pixel.Face {
 	n := len(yunetStrides)
 	var faces []pixel.Face
 	for i, stride := range yunetStrides {
-		class, object, box, landmark := out[i], out[n+i], out[2*n+i], out[3*n+i]
+		class, object, box := out[i], out[n+i], out[2*n+i]
+		var landmark []float32
+		if len(out) > 3*n {
+			landmark = out[3*n+i]
+		}
 		step, columns := float64(stride), canvas.Width/stride
 		for k := range class {
 			score := math.Sqrt(unit(class[k]) * unit(object[k]))
@@ -35,12 +40,15 @@ func yunet(out [][]float32, canvas pixel.Size, floor float64) []pixel.Face {
 			}
 			x, y := float64(k%columns)*step, float64(k/columns)*step
 			d := box[4*k : 4*k+4]
-			faces = append(faces, pixel.Face{
+			face := pixel.Face{
 				Box: centred(x+float64(d[0])*step, y+float64(d[1])*step,
 					math.Exp(float64(d[2]))*step, math.Exp(float64(d[3]))*step),
-				Score:     score,
-				Landmarks: points(landmark[10*k:10*k+10], x, y, step),
-			})
+				Score: score,
+			}
+			if landmark != nil {
+				face.Landmarks = points(landmark[10*k:10*k+10], x, y, step)
+			}
+			faces = append(faces, face)
 		}
 	}
 	return faces
