@@ -55,22 +55,36 @@ const resamples = 2000
 // replacement. One seed gives one interval. Of fewer than two values it is the
 // mean, twice.
 func Interval(values []float64, seed uint64) [2]float64 {
-	n := len(values)
+	return IntervalOf(len(values), seed, func(drawn []int) float64 {
+		sum := 0.0
+		for _, i := range drawn {
+			sum += values[i]
+		}
+		return sum / float64(max(1, len(drawn)))
+	})
+}
+
+// IntervalOf is Interval for a figure that is no mean: statistic computes it
+// from the indices of n pictures as they were drawn.
+func IntervalOf(n int, seed uint64, statistic func(drawn []int) float64) [2]float64 {
+	drawn := make([]int, n)
+	for i := range drawn {
+		drawn[i] = i
+	}
 	if n < 2 {
-		m := Mean(values)
-		return [2]float64{m, m}
+		v := statistic(drawn)
+		return [2]float64{v, v}
 	}
 	r := rand.New(rand.NewPCG(seed, uint64(n)))
-	means := make([]float64, resamples)
-	for i := range means {
-		sum := 0.0
-		for range n {
-			sum += values[r.IntN(n)]
+	values := make([]float64, resamples)
+	for i := range values {
+		for j := range drawn {
+			drawn[j] = r.IntN(n)
 		}
-		means[i] = sum / float64(n)
+		values[i] = statistic(drawn)
 	}
-	slices.Sort(means)
-	return [2]float64{Quantile(means, 0.025), Quantile(means, 0.975)}
+	slices.Sort(values)
+	return [2]float64{Quantile(values, 0.025), Quantile(values, 0.975)}
 }
 
 // Difference is the 95 % confidence interval of the mean of a[i]−b[i], the same

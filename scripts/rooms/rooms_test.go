@@ -98,7 +98,7 @@ func TestBreaches_TellWhatIsOutOfItsRoom(t *testing.T) {
 		{room: "server/app", tests: []string{"focal/bench/measure"}},
 		{room: "server", imports: []string{"github.com/alecthomas/kong", "focal/server/app"}},
 		{room: "server", imports: []string{"focal/inference/ort"}, want: "main only wires"},
-		{room: "bench/load", imports: []string{"flag", "focal/inference/host", "focal/core/vips", "os/exec"}},
+		{room: "bench/run", imports: []string{"flag", "focal/inference/host", "focal/core/vips", "os/exec"}},
 		{room: "core/attic", imports: []string{"focal/core/fault"}, want: "core/attic is in no arrow"},
 	} {
 		got := Breaches(Package{ImportPath: module + c.room, Imports: c.imports, TestImports: c.tests})

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"focal/bench/report"
+	"focal/bench/run"
+	"focal/core/fault"
+	"focal/core/pipeline"
+	"focal/core/vips"
+	"focal/inference/ort"
+	"focal/models"
+	"focal/models/vision"
+	"focal/server/app"
+
+	"github.com/dustin/go-humanize"
+	"github.com/schollz/progressbar/v3"
+)
+
+// modelFlags say what runs, and where.
+type modelFlags struct {
+	Models       []string `help:"Models to measure; default: all of the task that are in the repository." placeholder:"NAME"`
+	Repository   string   `help:"Model repository." env:"FOCAL_MODELS" placeholder:"DIR" default:"${models}"`
+	Device       string   `help:"auto, cpu, cuda or cuda:N." env:"FOCAL_DEVICE" default:"auto"`
+	MemoryBudget string   `help:"Bytes that models may hold together; default: the server's." env:"FOCAL_MEMORY_BUDGET" placeholder:"BYTES"`
+	OrtLibrary   string   `help:"Path of libonnxruntime.so; default: looked for beside the program and in the system." env:"FOCAL_ORT_LIBRARY" placeholder:"FILE"`
+}
+
+// loopFlags say how a set is gone over.
+type loopFlags struct {
+	Dataset []string      `help:"Folder of pictures and truth; repeatable." placeholder:"DIR" required:""`
+	Out     string        `help:"Folder for results.json, results.csv, report.html, the journal and masks. A run that was broken off goes on there." placeholder:"DIR" required:""`
+	Limit   int           `help:"Pictures of each set, drawn by --seed; 0 is all." placeholder:"N"`
+	Seed    uint64        `help:"Draws pictures and bootstrap samples." default:"1"`
+	Clients int           `help:"Pictures in flight at once. More than 1 measures throughput: times then hold waiting." default:"1"`
+	Batches []int         `help:"Batch sizes to measure the engine's throughput at; 0 for none." default:"1,2,4,8"`
+	Timeout time.Duration `help:"Time for one picture." default:"2m"`
+	Label   string        `help:"Name of this run's column where several runs stand side by side; default: the device." placeholder:"NAME"`
+}
+
+// gateFlags compare a run with an earlier one.
+type gateFlags struct {
+	Baseline    string  `help:"results.json of an earlier run: fail where this one is worse." placeholder:"FILE"`
+	MaxDrop     float64 `help:"Largest drop of mean IoU, Dice, pixel accuracy or AP that passes." default:"0.01"`
+	MaxSlowdown float64 `help:"Largest factor by which a model may have become slower, in multiples of the run's own yardstick; 0 does not look." default:"0"`
+}
+
+// with opens the house of models, calls do, and closes it again.
+func (f modelFlags) with(log *slog.Logger, clients int, do func(*run.House) error) (err error) {
+	if err := app.Open(log); err != nil {
+		return err
+	}
+	c := app.DefaultInferenceConfig()
+	c.Models, c.Device, c.Library, c.Workers = f.Repository, f.Device, f.OrtLibrary, max(1, clients)
+	if f.MemoryBudget != "" {
+		n, err := humanize.ParseBytes(f.MemoryBudget)
+		if err != nil || n > 1<<62 {
+			return fault.New(fault.Invalid, "main.with", "--memory-budget %q: want for instance 4GiB", f.MemoryBudget)
+		}
+		c.MemoryBudget = int64(n)
+	}
+	p := pipeline.DefaultConfig()
+	p.Workers = max(1, clients)
+	house, err := run.Open(c, p)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, house.Close(ctx))
+	}()
+	return do(house)
+}
+
+// names returns the models asked for, or all of the task.
+func (f modelFlags) names(h *run.House, task models.Task, log *slog.Logger) ([]string, error) {
+	if len(f.Models) > 0 {
+		return f.Models, nil
+	}
+	found, err := h.Models(task)
+	if err != nil {
+		log.Warn("some models cannot be read", "error", err)
+	}
+	var names []string
+	for _, m := range found {
+		names = append(names, m.Name)
+	}
+	if len(names) == 0 {
+		return nil, fault.New(fault.NotFound, "main.names", "%s holds no model for task %s: focal models pull gets one", f.Repository, task)
+	}
+	return names, nil
+}
+
+// open makes the folder of results and its journal.
+func (f loopFlags) open() (*run.Journal, error) {
+	if f.Clients < 1 || f.Limit < 0 {
+		return nil, fault.New(fault.Invalid, "main.open", "--clients %d, --limit %d: want at least 1, and 0 or more", f.Clients, f.Limit)
+	}
+	if err := os.MkdirAll(f.Out, 0o755); err != nil {
+		return nil, fault.New(fault.Invalid, "main.open", "--out: %w", err)
+	}
+	return run.OpenJournal(filepath.Join(f.Out, "journal.jsonl"))
+}
+
+func (f loopFlags) options(threshold int) run.Options {
+	return run.Options{
+		Out: f.Out, Threshold: threshold, Limit: f.Limit, Seed: f.Seed, Clients: f.Clients, Timeout: f.Timeout,
+		Progress: func(what string, total int) run.Progress {
+			return progressbar.NewOptions(total, progressbar.OptionSetDescription(what), progressbar.OptionSetWriter(os.Stderr),
+				progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("img"),
+				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
+				progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
+		},
+	}
+}
+
+// results begins a results.json.
+func (f loopFlags) results(device string) report.Results {
+	r := report.Results{
+		Schema: report.Schema, Created: time.Now().UTC().Truncate(time.Second), Command: os.Args[1:], Seed: f.Seed,
+		Machine: run.Machine(device), Versions: versions(), Label: f.Label,
+	}
+	if r.Label == "" {
+		r.Label = fmt.Sprintf("%s, %s, %d cores", device, r.Machine.CPU, r.Machine.Cores)
+	}
+	return r
+}
+
+func versions() map[string]string {
+	return map[string]string{
+		"focal": version, "go": runtime.Version(), "libvips": vips.Version(), "onnxruntime": ort.Version(), "pixels": vision.Backend(),
+	}
+}
+
+// publish writes everything about a run but its journal.
+func (f loopFlags) publish(r report.Results, evidence report.Evidence) error {
+	if err := r.Write(filepath.Join(f.Out, "results.json")); err != nil {
+		return err
+	}
+	if err := r.WriteCSV(filepath.Join(f.Out, "results.csv")); err != nil {
+		return err
+	}
+	page, err := report.NewPage([]report.Results{r}, evidence)
+	if err != nil {
+		return err
+	}
+	if err := page.Write(filepath.Join(f.Out, "report.html")); err != nil {
+		return err
+	}
+	fmt.Print(r.Text())
+	fmt.Fprintf(os.Stderr, "focal-bench: wrote results.json, results.csv and report.html to %s\n", f.Out)
+	return nil
+}
+
+// check holds a run to its baseline.
+func (g gateFlags) check(r report.Results) error {
+	if g.Baseline == "" {
+		return nil
+	}
+	old, err := report.Read(g.Baseline)
+	if err != nil {
+		return err
+	}
+	v := report.Compare(old, r, g.MaxDrop, g.MaxSlowdown)
+	fmt.Print(v.Text())
+	return v.Err()
+}
+
+// modelsDir is where models are kept if nothing is said, the same as focal's:
+// the user's data directory by the XDG base directory specification.
+func modelsDir() string {
+	if d := os.Getenv("XDG_DATA_HOME"); d != "" {
+		return filepath.Join(d, "focal", "models")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "focal-models")
+	}
+	return filepath.Join(home, ".local", "share", "focal", "models")
+}
+
+// versionCommand is `focal-bench version`.
+type versionCommand struct{}
+
+// Run prints the versions.
+func (versionCommand) Run() error {
+	fmt.Println("focal-bench", version+",", app.Versions())
+	return nil
+}

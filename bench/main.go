@@ -1,0 +1,65 @@
+// Command focal-bench measures: how good masks and faces are, and how fast, of
+// models here and of other programs, on anybody's pictures. This package only
+// wires: it reads flags into the Configs of the rooms below it. See
+// `focal-bench --help` and docs/metrics.md.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"focal/core/fault"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// commands is the command line.
+type commands struct {
+	Segment  segmentCommand  `cmd:"" help:"Measure foreground masks: accuracy and time, of models here, rembg and endpoints."`
+	Faces    facesCommand    `cmd:"" help:"Measure face detection: average precision, crops and time."`
+	Load     loadCommand     `cmd:"" help:"Load a server at a steady rate and measure latency from the intended send time."`
+	Datasets datasetsCommand `cmd:"" help:"Look at sets of pictures, and check them."`
+	Report   reportCommand   `cmd:"" help:"Join results of several runs in one page, one column each; judge one against a baseline."`
+	Version  versionCommand  `cmd:"" help:"Print the versions."`
+}
+
+// newParser builds the parser; tests use it too.
+func newParser(cli *commands, options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(cli, append([]kong.Option{
+		kong.Name("focal-bench"),
+		kong.Description("Measures masks, faces and servers."),
+		kong.Vars{"models": modelsDir()},
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
+	}, options...)...)
+}
+
+func main() {
+	var cli commands
+	parser, err := newParser(&cli)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "focal-bench:", err)
+		os.Exit(2)
+	}
+	command, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
+		fmt.Fprintln(os.Stderr, "focal-bench:", err)
+		stop()
+		if fault.Is(err, fault.Invalid) {
+			os.Exit(2)
+		}
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,150 @@
+package report
+
+import (
+	"encoding/csv"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"focal/core/fault"
+)
+
+// columns are those of results.csv: one line for each row of results.json.
+var columns = []string{
+	"task", "dataset", "subset", "model", "engine", "provider", "leak", "images", "failed", "threshold",
+	"iou_mean", "iou_low", "iou_high", "iou_pooled", "dice_mean", "dice_low", "dice_high", "dice_pooled",
+	"accuracy_mean", "accuracy_low", "accuracy_high", "accuracy_pooled", "mae", "f_max", "f_mean", "f_adaptive", "weighted_f",
+	"s_measure", "e_max", "e_mean", "e_adaptive", "boundary_iou",
+	"ap50", "ap50_low", "ap50_high", "ap50_coco", "ap", "precision", "recall", "f1", "marked", "false_alarms", "no_face_images", "centres_inside",
+	"decode_mean_ms", "pre_mean_ms", "queue_mean_ms", "run_mean_ms", "post_mean_ms", "encode_mean_ms",
+	"infer_p50_ms", "infer_p95_ms", "infer_mean_ms", "total_p50_ms", "total_p95_ms", "total_mean_ms", "cold_ms", "images_per_second", "peak_rss_bytes",
+}
+
+// WriteCSV writes results.csv. What a row does not have is left empty.
+func (r Results) WriteCSV(path string) error {
+	var b strings.Builder
+	w := csv.NewWriter(&b)
+	rows := [][]string{columns}
+	for _, s := range r.Segment {
+		rows = append(rows, line(s.cells()))
+	}
+	for _, f := range r.Faces {
+		rows = append(rows, line(f.cells()))
+	}
+	if err := w.WriteAll(rows); err != nil {
+		return fault.New(fault.Internal, "report.WriteCSV", "%w", err)
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
+
+func line(cells map[string]any) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		switch v := cells[c].(type) {
+		case float64:
+			out[i] = strconv.FormatFloat(v, 'g', 7, 64)
+		case nil:
+		default:
+			out[i] = fmt.Sprint(v)
+		}
+	}
+	return out
+}
+
+func (m Model) cells(t Timing, rate float64) map[string]any {
+	return map[string]any{
+		"dataset": m.Dataset, "model": m.Model, "engine": m.Engine, "provider": m.Provider, "leak": strings.Join(m.Leak, "; "),
+		"decode_mean_ms": t.Decode.Mean, "pre_mean_ms": t.Pre.Mean, "queue_mean_ms": t.Queue.Mean, "run_mean_ms": t.Run.Mean,
+		"post_mean_ms": t.Post.Mean, "encode_mean_ms": t.Encode.Mean,
+		"infer_p50_ms": t.Infer.P50, "infer_p95_ms": t.Infer.P95, "infer_mean_ms": t.Infer.Mean,
+		"total_p50_ms": t.Total.P50, "total_p95_ms": t.Total.P95, "total_mean_ms": t.Total.Mean,
+		"cold_ms": m.Cold, "images_per_second": rate, "peak_rss_bytes": m.PeakRSS,
+	}
+}
+
+func (s Segment) cells() map[string]any {
+	c := s.Model.cells(s.Timing, s.Rate)
+	for name, f := range map[string]Figure{"iou": s.IoU, "dice": s.Dice, "accuracy": s.Accuracy} {
+		c[name+"_mean"], c[name+"_low"], c[name+"_high"], c[name+"_pooled"] = f.Mean, f.CI95[0], f.CI95[1], f.Pooled
+	}
+	for name, v := range map[string]any{
+		"task": "segment", "subset": s.Subset, "images": s.Images, "failed": s.Failed, "threshold": s.Threshold,
+		"mae": s.MAE, "f_max": s.FMax, "f_mean": s.FMean, "f_adaptive": s.FAdaptive, "weighted_f": s.WeightedF, "s_measure": s.S,
+		"e_max": s.EMax, "e_mean": s.EMean, "e_adaptive": s.EAdaptive, "boundary_iou": s.BoundaryIoU,
+	} {
+		c[name] = v
+	}
+	return c
+}
+
+func (f Faces) cells() map[string]any {
+	c := f.Model.cells(f.Timing, f.Rate)
+	for name, v := range map[string]any{
+		"task": "faces", "subset": f.Subset, "images": f.Images, "failed": f.Failed, "threshold": f.Threshold,
+		"ap50": f.AP50, "ap50_low": f.AP50CI[0], "ap50_high": f.AP50CI[1], "ap50_coco": f.AP50COCO, "ap": f.AP,
+		"precision": f.Precision, "recall": f.Recall, "f1": f.F1, "marked": f.Marked, "false_alarms": f.FalseAlarms,
+		"no_face_images": f.NoFace, "centres_inside": f.Outer.Centres,
+	} {
+		c[name] = v
+	}
+	return c
+}
+
+// Text is the figures for a terminal.
+func (r Results) Text() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if len(r.Segment) > 0 {
+		fmt.Fprintf(w, "dataset\tsubset\tmodel\timages\tfailed\tIoU\t95 %%\tDice\taccuracy\tpooled IoU\tMAE\tmax F\tS\tboundary\tinfer ms\ttotal ms\timg/s\t\n")
+		for _, s := range r.Segment {
+			fmt.Fprintf(w, "%s\t%s\t%s%s\t%d\t%d\t%.4f\t%.3f-%.3f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.0f\t%.0f\t%.2f\t\n",
+				s.Dataset, s.Subset, s.Model.Model, mark(s.Leak), s.Images, s.Failed, s.IoU.Mean, s.IoU.CI95[0], s.IoU.CI95[1], s.Dice.Mean, s.Accuracy.Mean,
+				s.IoU.Pooled, s.MAE, s.FMax, s.S, s.BoundaryIoU, s.Timing.Infer.P50, s.Timing.Total.P50, s.Rate)
+		}
+	}
+	if len(r.Faces) > 0 {
+		fmt.Fprintf(w, "dataset\tsubset\tmodel\timages\tfailed\tAP50\t95 %%\tAP\tscore\tprecision\trecall\tfalse alarms\tcentres in outer box\tinfer ms\ttotal ms\timg/s\tkB/img\t\n")
+		for _, f := range r.Faces {
+			fmt.Fprintf(w, "%s\t%s\t%s%s\t%d\t%d\t%.4f\t%.3f-%.3f\t%.4f\t%.2f\t%.4f\t%.4f\t%d on %d of %d\t%.4f\t%.0f\t%.0f\t%.2f\t%.0f\t\n",
+				f.Dataset, f.Subset, f.Model.Model, mark(f.Leak), f.Images, f.Failed, f.AP50, f.AP50CI[0], f.AP50CI[1], f.AP, f.Threshold, f.Precision, f.Recall,
+				f.FalseAlarms, f.Alarmed, f.NoFace, f.Outer.Centres, f.Timing.Infer.P50, f.Timing.Total.P50, f.Rate, float64(f.Bytes)/1000)
+		}
+	}
+	w.Flush() // a strings.Builder takes everything
+	r.notes(&b)
+	return b.String()
+}
+
+func mark(leak []string) string {
+	if len(leak) > 0 {
+		return " *"
+	}
+	return ""
+}
+
+// notes says what the figures do not.
+func (r Results) notes(b *strings.Builder) {
+	said := map[string]bool{}
+	note := func(m Model) {
+		if text := fmt.Sprintf("* %s was trained on %s, and %s seems to come from there\n", m.Model, strings.Join(m.Leak, ", "), m.Dataset); len(m.Leak) > 0 && !said[text] {
+			said[text] = true
+			b.WriteString(text)
+		}
+	}
+	for _, s := range r.Segment {
+		note(s.Model)
+	}
+	for _, f := range r.Faces {
+		note(f.Model)
+	}
+	for _, d := range r.Datasets {
+		if len(d.Problems) > 0 {
+			fmt.Fprintf(b, "%s: %d files with problems, %d of them left out (results.json names them)\n", d.Name, len(d.Problems), d.LeftOut)
+		}
+	}
+	if len(r.Segment) > 0 {
+		fmt.Fprintf(b, "foreground is grey value >= %d of 255 in results and >= 128 in truth\n", r.Segment[0].Threshold)
+	}
+}
