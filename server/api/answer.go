@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -141,7 +142,11 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // ready answers /readyz.
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
-	body, ready := s.config.Ready(ctx)
+	// Not the request's own context: who still watched that when the server
+	// shuts down would race with it.
+	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
+	defer cancel()
+	body, ready := s.config.Ready(work)
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(body); err != nil {
 		s.fail(ctx, fault.New(fault.Internal, "api.ready", "%w", err))

@@ -85,7 +85,7 @@ func hold(gate string) (release func() error, err error) {
 // serveModels is `focal sidecar` with an InferenceConfig in JSON for its flags.
 func serveModels(text string) error {
 	c := SidecarConfig{
-		Version: "test", Inherited: true, Pictures: pipeline.DefaultConfig(), MaxBody: 100e6, Timeout: patience,
+		Version: "test", Inherited: true, Pictures: pipeline.DefaultConfig(), MaxBody: 100e6, Memory: 256 << 20, Timeout: patience,
 	}
 	if err := json.Unmarshal([]byte(text), &c.Models); err != nil {
 		return err
