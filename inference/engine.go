@@ -33,3 +33,20 @@ type Session interface {
 	// Close frees everything. No Run may be under way.
 	Close() error
 }
+
+// Measured is a Session that can say what a run takes.
+type Measured interface {
+	// RunMeasured is Run, and the most bytes of device memory that the run held
+	// beyond the loaded session; 0 where that is not known, because others used
+	// the device meanwhile.
+	RunMeasured(ctx context.Context, inputs []models.Tensor) (outputs []models.Tensor, bytes int64, err error)
+}
+
+// Named is an Engine whose measurements are worth keeping: it can say what they
+// hold for.
+type Named interface {
+	// Device names the hardware as it is used, Runtime the library and its
+	// version: of other names no measurement is believed.
+	Device() string
+	Runtime() string
+}

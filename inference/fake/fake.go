@@ -27,6 +27,7 @@ type Script struct {
 	LoadGate, RunGate *Gate         // hold every load or run; nil holds none
 	LoadErr           error
 	Rest              int64 // bytes while loaded
+	ItemMemory        int64 // bytes that a run holds for each item, as RunMeasured says
 	// Answer makes the outputs; nil echoes the inputs.
 	Answer func(inputs []models.Tensor) ([]models.Tensor, error)
 }
@@ -50,7 +51,11 @@ type Engine struct {
 	used    int64
 }
 
-var _ inference.Engine = (*Engine)(nil)
+var (
+	_ inference.Engine   = (*Engine)(nil)
+	_ inference.Named    = (*Engine)(nil)
+	_ inference.Measured = (*session)(nil)
+)
 
 // New returns an Engine that calls its device provider.
 func New(provider string) *Engine {
@@ -93,6 +98,12 @@ func (e *Engine) script(name string) Script {
 // Provider returns the name given to New.
 func (e *Engine) Provider() string { return e.provider }
 
+// Device and Runtime name what is measured.
+func (e *Engine) Device() string { return e.provider }
+
+// Runtime names the fake.
+func (e *Engine) Runtime() string { return "fake" }
+
 // Used returns the bytes that the loaded sessions hold.
 func (e *Engine) Used() int64 {
 	e.mu.Lock()
@@ -126,6 +137,15 @@ type session struct {
 }
 
 func (s *session) Rest() int64 { return s.rest }
+
+// RunMeasured is Run with the memory of the script.
+func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, int64, error) {
+	outputs, err := s.Run(ctx, inputs)
+	if err != nil {
+		return nil, 0, err
+	}
+	return outputs, s.engine.script(s.name).ItemMemory * inputs[0].Shape[0], nil
+}
 
 func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, error) {
 	script := s.engine.script(s.name)

@@ -32,12 +32,53 @@ func canvasOf(inputs []models.Tensor) sched.Canvas {
 
 // runBatch stacks items of one canvas, runs them together and hands each its
 // part of the outputs. Parts share memory with their batch.
-func runBatch(ctx context.Context, s inference.Session, items [][]models.Tensor) ([][]models.Tensor, error) {
-	outputs, err := s.Run(ctx, stack(items))
-	if err != nil {
-		return nil, err
+func runBatch(ctx context.Context, s inference.Session, items [][]models.Tensor) (batch, error) {
+	return runTensors(ctx, s, stack(items), len(items))
+}
+
+// batch is what came of a run.
+type batch struct {
+	outputs [][]models.Tensor // of each item, by position
+	memory  int64             // bytes that the run held; 0 where nobody knows
+}
+
+// runTensors runs n stacked items.
+func runTensors(ctx context.Context, s inference.Session, inputs []models.Tensor, n int) (batch, error) {
+	var b batch
+	var outputs []models.Tensor
+	var err error
+	if m, ok := s.(inference.Measured); ok {
+		outputs, b.memory, err = m.RunMeasured(ctx, inputs)
+	} else {
+		outputs, err = s.Run(ctx, inputs)
 	}
-	return split(outputs, len(items))
+	if err != nil {
+		return batch{}, err
+	}
+	b.outputs, err = split(outputs, n)
+	return b, err
+}
+
+// zeros makes n empty items of canvas c, stacked: the inverse of canvasOf.
+func zeros(c sched.Canvas, n int) ([]models.Tensor, error) {
+	var inputs []models.Tensor
+	for port := range strings.SplitSeq(string(c), ",") {
+		t := models.Tensor{Shape: []int64{int64(n)}}
+		for axis := range strings.FieldsFuncSeq(port, func(r rune) bool { return r == 'x' }) {
+			size, err := strconv.ParseInt(axis, 10, 64)
+			if err != nil {
+				return nil, fault.New(fault.Internal, "host.Probe", "canvas %s: %w", c, err)
+			}
+			t.Shape = append(t.Shape, size)
+		}
+		elements := models.Elements(t.Shape)
+		if elements < 0 {
+			return nil, fault.New(fault.Internal, "host.Probe", "canvas %s: too large for a batch of %d", c, n)
+		}
+		t.Data = make([]float32, elements)
+		inputs = append(inputs, t)
+	}
+	return inputs, nil
 }
 
 // stack joins the tensors of items along the first axis. One item is itself.

@@ -18,6 +18,7 @@ type served struct {
 	models.Model
 	spec    sched.Spec
 	recipe  pixel.Digest
+	known   sched.Measured // before this start
 	prepare func(pixel.Buffer) (models.Prepared, error)
 	decode  func(models.Prepared, []models.Tensor, *answer) error
 }
@@ -28,6 +29,7 @@ type catalog struct {
 	cfg      Config
 	provider string
 	repo     Repository
+	keeper   *keeper
 
 	mu       sync.Mutex // protects what follows
 	ready    map[string]*served
@@ -35,9 +37,9 @@ type catalog struct {
 	defaults map[models.Task]string // as the repository said: asking it reads the disk
 }
 
-func newCatalog(cfg Config, provider string, repo Repository) *catalog {
+func newCatalog(cfg Config, provider string, repo Repository, k *keeper) *catalog {
 	return &catalog{
-		cfg: cfg, provider: provider, repo: repo,
+		cfg: cfg, provider: provider, repo: repo, keeper: k,
 		ready: map[string]*served{}, coming: map[string]*served{}, defaults: map[models.Task]string{},
 	}
 }
@@ -119,7 +121,7 @@ func (c *catalog) get(name string, missing fault.Kind) (*served, error) {
 }
 
 func (c *catalog) serve(m models.Model) (*served, error) {
-	s := &served{Model: m, spec: c.spec(m), recipe: models.RecipeDigest(m.Manifest)}
+	s := &served{Model: m, spec: c.spec(m), recipe: models.RecipeDigest(m.Manifest), known: c.keeper.recall(m)}
 	switch m.Task {
 	case models.TaskFace:
 		a, err := c.cfg.Adapters.Face(m.Manifest)
@@ -158,7 +160,7 @@ const (
 // spec is what the scheduler is told of m.
 func (c *catalog) spec(m models.Model) sched.Spec {
 	spec := sched.Spec{
-		ID: modelID(m), Name: m.Name, MaxBatch: m.MaxBatch, MaxDelay: c.cfg.MaxDelay, Instances: m.Instances,
+		ID: modelID(m), Name: m.Name, MaxBatch: m.MaxBatch, Probe: m.MaxBatch, MaxDelay: c.cfg.MaxDelay, Instances: m.Instances,
 		Rest: m.Memory.Rest, Run: m.Memory.Run, KeepAlive: m.KeepAlive,
 		Pinned: m.Pinned || slices.Contains(c.cfg.Pinned, m.Name),
 	}

@@ -8,7 +8,8 @@
 //
 // Goroutines: one loop owns the scheduler and the sessions; loads, unloads and
 // runs each have their own while they last and come back to the loop as
-// events; one takes readings of the device, one looks at the repository. All belong to the Host and have
+// events; one takes readings of the device, one looks at the repository,
+// one writes profiles down. All belong to the Host and have
 // ended when Close returns. An answer is made on a goroutine of core/cache,
 // which Close waits for too. C memory belongs to the engine's sessions; the
 // loop closes each exactly once, when nothing runs on it.
@@ -29,6 +30,7 @@ import (
 	"focal/core/fault"
 	"focal/core/pixel"
 	"focal/inference"
+	"focal/inference/profile"
 	"focal/inference/sched"
 	"focal/models"
 )
@@ -73,6 +75,10 @@ type Config struct {
 	// PollEvery is how often a repository that is Watched is looked at for
 	// changes; 0 means never. A change counts when two looks agree on it.
 	PollEvery time.Duration
+	// Profiles is where measurements are kept over a restart; nil means nowhere.
+	// They are written every KeepEvery where they have changed.
+	Profiles  *profile.Store
+	KeepEvery time.Duration
 	Adapters  Adapters
 	// Reason is why the device is not the one that was hoped for; Status says it.
 	Reason string
@@ -86,7 +92,7 @@ type Config struct {
 // device, 256 MiB of results, answers within a minute.
 func DefaultConfig() Config {
 	c := Config{Config: sched.DefaultConfig(), CacheBytes: 256 << 20, AnswerLimit: time.Minute, ReadEvery: time.Second, PollEvery: 2 * time.Second}
-	c.Slots = 0
+	c.Slots, c.KeepEvery, c.ProbeAfter = 0, 30*time.Second, 2*time.Second
 	return c
 }
 
@@ -105,6 +111,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("batch delay %s, answer limit %s: want 0 or more", c.MaxDelay, c.AnswerLimit)
 	case c.PollEvery < 0:
 		return fmt.Errorf("look at the repository every %s: want 0 (never) or more", c.PollEvery)
+	case c.Profiles != nil && c.KeepEvery <= 0:
+		return fmt.Errorf("profiles kept every %s: want more than 0", c.KeepEvery)
 	case c.Adapters.Face == nil || c.Adapters.Foreground == nil:
 		return errors.New("no adapters")
 	case c.ReadEvery <= 0:
@@ -122,11 +130,12 @@ type Host struct {
 	answers *cache.Cache[answer]
 	loop    *loop
 	metrics *metrics
-	gate    gate // answers being made
+	keeper  *keeper // nil: nothing is kept
+	gate    gate    // answers being made
 
 	abort    context.Context // ends when Close has run out of time
 	cancel   context.CancelFunc
-	watchers sync.WaitGroup // of the device and the repository
+	watchers sync.WaitGroup // of the device, the repository and the profiles
 	closed   chan struct{}  // ends the watchers; closed once
 	once     sync.Once
 }
@@ -151,9 +160,10 @@ func New(cfg Config, engine inference.Engine, repo Repository) (*Host, error) {
 	}
 	h := &Host{
 		cfg: cfg, engine: engine, repo: repo, answers: answers,
-		catalog: newCatalog(cfg, engine.Provider(), repo),
+		keeper:  newKeeper(cfg, engine),
 		metrics: newMetrics(), gate: gate{empty: make(chan struct{})}, closed: make(chan struct{}),
 	}
+	h.catalog = newCatalog(cfg, engine.Provider(), repo, h.keeper)
 	h.abort, h.cancel = context.WithCancel(context.Background())
 	if h.loop, err = newLoop(h.abort, cfg, engine, h.catalog, h.metrics); err != nil {
 		h.cancel()
@@ -170,6 +180,9 @@ func New(cfg Config, engine inference.Engine, repo Repository) (*Host, error) {
 	go h.loop.run()
 	if engine.Used() >= 0 {
 		h.watchers.Go(h.read)
+	}
+	if h.keeper != nil {
+		h.watchers.Go(h.keepProfiles)
 	}
 	if repo, ok := repo.(Watched); ok && cfg.PollEvery > 0 {
 		h.watchers.Go(func() { h.watch(repo) })

@@ -161,6 +161,7 @@ func (l *loop) admit(now time.Time, m *served, r sched.Request, j *job) {
 		spec.Retired = !l.catalog.current(m) // it was replaced while its picture was looked at
 		l.known[r.Model] = m.Model
 		l.sched.OnModel(now, spec)
+		l.sched.OnMeasured(now, spec.ID, m.known)
 	}
 	l.lastID++
 	j.id, j.arrived = l.lastID, now
@@ -242,16 +243,34 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 		items[i] = j.inputs
 	}
 	l.workers.Go(func() {
-		outputs, err := guard(l.log, "run", func() ([][]models.Tensor, error) { return runBatch(l.abort, session, items) })
+		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(l.abort, session, items) })
 		if err != nil && l.abort.Err() != nil {
 			err = closed() // stopped by us: nobody is to blame
 		}
 		l.do(func(now time.Time) {
 			if err == nil {
-				l.answerAll(now, m, requests, outputs)
+				l.answerAll(now, m, requests, done.outputs)
 			}
-			l.sched.OnDone(now, run, sched.Done{Err: err})
+			l.sched.OnDone(now, run, sched.Done{Memory: done.memory, Err: err})
 		})
+	})
+}
+
+// Probe runs a batch of zeros, and comes back with OnDone.
+func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
+	m, session := l.known[id], l.sessions[id].session
+	l.workers.Go(func() {
+		done, err := guard(l.log, "probe", func() (batch, error) {
+			inputs, err := zeros(c, n)
+			if err != nil {
+				return batch{}, err
+			}
+			return runTensors(l.abort, session, inputs, n)
+		})
+		if err != nil && l.abort.Err() == nil {
+			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
+		}
+		l.do(func(now time.Time) { l.sched.OnDone(now, run, sched.Done{Memory: done.memory, Err: err}) })
 	})
 }
 

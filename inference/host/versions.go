@@ -116,6 +116,7 @@ func (l *loop) change(now time.Time, ch change) {
 	l.log.Info("model has changed", "model", ch.old.Name, "version", ch.next.Version)
 	l.known[ch.next.spec.ID] = ch.next.Model
 	l.sched.OnVersion(now, ch.old.spec.ID, ch.next.spec)
+	l.sched.OnMeasured(now, ch.next.spec.ID, ch.next.known)
 	l.forget(ch.old.spec.ID)
 }
 

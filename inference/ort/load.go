@@ -221,7 +221,7 @@ func (s *session) warm(ctx context.Context, m models.Model) error {
 		}
 		inputs[i] = models.Tensor{Shape: shape, Data: make([]float32, n)}
 	}
-	_, err := s.run(ctx, inputs)
+	_, _, err := s.run(ctx, inputs)
 	if fault.Is(err, fault.Internal) {
 		// The manifest's own sizes do not run: the file is not what it says.
 		return fault.New(fault.Unsupported, "ort.Load", "first run: %w", err)

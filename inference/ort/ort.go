@@ -63,7 +63,11 @@ type Engine struct {
 	activity activity
 }
 
-var _ inference.Engine = (*Engine)(nil)
+var (
+	_ inference.Engine   = (*Engine)(nil)
+	_ inference.Named    = (*Engine)(nil)
+	_ inference.Measured = (*session)(nil)
+)
 
 // opening protects the process's one ONNX Runtime while it is started; whether
 // it was is the binding's own state.
@@ -110,6 +114,14 @@ func Version() string { return onnx.GetVersion() }
 
 // Provider names the device that runs.
 func (e *Engine) Provider() string { return e.config.Device }
+
+// Device names the processor and the threads of a run.
+func (e *Engine) Device() string {
+	return fmt.Sprintf("%s, %d threads a run: %s", e.config.Device, e.config.Threads, processor())
+}
+
+// Runtime names the library and its version.
+func (e *Engine) Runtime() string { return "onnxruntime " + Version() }
 
 // Used is what the C heap holds beyond what it held when ONNX Runtime had just
 // opened, or -1 where the C library does not say. The binding does not give

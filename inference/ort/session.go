@@ -45,23 +45,33 @@ func (s *session) Close() error {
 // want of memory is fault.Busy, ctx ending is fault.Timeout or fault.Canceled;
 // it is noticed between two nodes of the graph.
 func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, error) {
-	end := s.engine.activity.begin()
-	defer end()
-	return s.run(ctx, inputs)
+	outputs, _, err := s.RunMeasured(ctx, inputs)
+	return outputs, err
 }
 
-func (s *session) run(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, error) {
+// RunMeasured is Run, and by how much the C heap had grown when the run ended:
+// the arena gives nothing back before that, so it is the most that the run held.
+func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, int64, error) {
+	end := s.engine.activity.begin()
+	outputs, held, err := s.run(ctx, inputs)
+	if alone := end(); !alone {
+		held = 0
+	}
+	return outputs, held, err
+}
+
+func (s *session) run(ctx context.Context, inputs []models.Tensor) (outputs []models.Tensor, held int64, err error) {
 	const op = "ort.Run"
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.c == nil {
-		return nil, fault.New(fault.Internal, op, "the session is closed")
+		return nil, 0, fault.New(fault.Internal, op, "the session is closed")
 	}
 	if err := s.check(inputs); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fault.New(fault.KindOf(err), op, "%w", err)
+		return nil, 0, fault.New(fault.KindOf(err), op, "%w", err)
 	}
 	// C keeps the addresses of the inputs until their tensors are destroyed,
 	// which is before the pins go.
@@ -72,25 +82,27 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor) ([]models.Ten
 		pins.Pin(&in.Data[0])
 		v, err := onnx.NewTensor(onnx.Shape(in.Shape), in.Data)
 		if err != nil {
-			return nil, classify(op, fault.Internal, err)
+			return nil, 0, classify(op, fault.Internal, err)
 		}
 		s.engine.live.Add(1)
 		defer s.engine.free(v)
 		values[i] = v
 	}
 	results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
-	err := s.call(ctx, values, results)
+	before := heapInUse()
+	err = s.call(ctx, values, results)
+	held = max(0, heapInUse()-before)
 	outputs, bad := s.take(results, inputs[0].Shape[0])
 	bad = errors.Join(bad, s.engine.arena.shrink())
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, fault.New(fault.KindOf(ctx.Err()), op, "stopped: %w", ctx.Err())
+		return nil, 0, fault.New(fault.KindOf(ctx.Err()), op, "stopped: %w", ctx.Err())
 	case err != nil:
-		return nil, classify(op, fault.Internal, err)
+		return nil, 0, classify(op, fault.Internal, err)
 	case bad != nil:
-		return nil, classify(op, fault.Internal, bad)
+		return nil, 0, classify(op, fault.Internal, bad)
 	}
-	return outputs, nil
+	return outputs, held, nil
 }
 
 // check compares the inputs with the manifest before C sees them.

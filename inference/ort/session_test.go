@@ -222,6 +222,33 @@ func TestSession_LeavesNothingInTheArenaAfterARun(t *testing.T) {
 	}
 }
 
+// The numbers are those of the manifests, which were measured from outside: by
+// how much the process's peak resident size grew over a run.
+func TestSession_MeasuresWhatARunHolds(t *testing.T) {
+	if engine.Used() < 0 {
+		t.Skip("this C library does not say what its heap holds")
+	}
+	for _, c := range []struct {
+		name  string
+		in    models.Tensor
+		bytes float64
+	}{
+		{"u2netp", noise(1, 1, 3, 320, 320), 245e6},
+		{"retinaface_mobilenet025", noise(1, 1, 3, 1024, 1024), 38e6},
+		{"prisma_portrait", noise(1, 1, 3, 256, 256), 18e6},
+	} {
+		s := load(t, model(t, c.name))
+		_, held, err := s.(inference.Measured).RunMeasured(t.Context(), []models.Tensor{c.in})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s held %.1f MB", c.name, float64(held)/1e6)
+		if got := float64(held); got < 0.6*c.bytes || got > 1.4*c.bytes {
+			t.Errorf("%s held %.0f MB, measured from outside %.0f MB", c.name, got/1e6, c.bytes/1e6)
+		}
+	}
+}
+
 func TestSession_StopsWhenTheContextEnds(t *testing.T) {
 	s := load(t, model(t, "u2netp"))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond) // a run takes ten times that

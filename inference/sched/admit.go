@@ -135,7 +135,7 @@ func (s *Scheduler) busy(now time.Time) time.Duration {
 	var sum time.Duration
 	for _, u := range s.runs {
 		if p := u.model.profiles[u.canvas]; p != nil {
-			whole, _ := p.runTime(len(u.requests))
+			whole, _ := p.runTime(u.n)
 			sum += max(0, whole-now.Sub(u.started))
 		}
 	}

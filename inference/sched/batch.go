@@ -129,8 +129,8 @@ func delayEnd(line []*request, delay time.Duration, p *profile) time.Time {
 // run takes batch out of the line and puts it on the device.
 func (s *Scheduler) run(now time.Time, q *queue, batch []*request) {
 	m, cost := q.model, s.itemCost(q)
-	s.lastRun++
-	u := &run{id: s.lastRun, model: m, canvas: q.canvas, requests: batch, started: now, booked: m.runBytes(q.canvas, len(batch))}
+	u := s.begin(now, m, q.canvas, len(batch))
+	u.requests = batch
 	ids := make([]RequestID, len(batch))
 	for i, r := range batch {
 		s.dequeue(r)
@@ -138,12 +138,28 @@ func (s *Scheduler) run(now time.Time, q *queue, batch []*request) {
 		r.running = true
 		ids[i] = r.ID
 	}
-	s.books.take(u.booked)
-	s.runs[u.id] = u
-	m.running++
 	m.lastUsed = now
 	s.claim = s.claim.without(m)
 	s.do.Run(u.id, m.ID, q.canvas, ids)
+}
+
+// begin books a run of n items.
+func (s *Scheduler) begin(now time.Time, m *model, c Canvas, n int) *run {
+	s.crowd()
+	s.lastRun++
+	u := &run{id: s.lastRun, model: m, canvas: c, n: n, started: now, booked: m.runBytes(c, n)}
+	u.alone = len(s.runs) == 0 && s.loading() == 0
+	s.books.take(u.booked)
+	s.runs[u.id] = u
+	m.running++
+	return u
+}
+
+// crowd notes that what runs is not alone any more.
+func (s *Scheduler) crowd() {
+	for _, u := range s.runs {
+		u.alone = false
+	}
 }
 
 // Done is how a run went.
@@ -166,17 +182,22 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	if u == nil {
 		return
 	}
-	m, p, n := u.model, u.model.profile(u.canvas), len(u.requests)
+	m, p, n := u.model, u.model.profile(u.canvas), u.n
 	delete(s.runs, id)
 	s.books.give(u.booked)
 	m.running--
-	m.lastUsed = now
-	if d.Memory > 0 {
-		p.itemBytes = max(p.itemBytes, (d.Memory+int64(n)-1)/int64(n))
-	}
 	if d.Err == nil {
-		p.observe(now, n, now.Sub(u.started))
+		p.observe(now, n, now.Sub(u.started), d.Memory, u.alone)
 	}
+	if u.probe {
+		m.probing--
+		if d.Err != nil {
+			p.avoid = n
+		}
+		s.settle(now)
+		return
+	}
+	m.lastUsed, s.idleSince = now, now
 	starved := fault.Is(d.Err, fault.Busy)
 	if starved && n > 1 {
 		p.cap = n / 2

@@ -23,7 +23,8 @@ const (
 //  2. Idle ones may go once they have been resident for their residence.
 //  3. Busy ones, with work waiting or running, may go only for the impatient,
 //     once they have had their turn.
-//  4. For whom has waited MaxWait neither counts.
+//  4. For whom has waited MaxWait neither counts, except to keep their turn for
+//     others who have waited as long: they would drain each other for ever.
 func (s *Scheduler) victims(now time.Time, m *model, short int64, who reach) []*model {
 	var picked []*model
 	for _, v := range s.models {
@@ -33,7 +34,7 @@ func (s *Scheduler) victims(now time.Time, m *model, short int64, who reach) []*
 		if !v.idle() && who < theBusy {
 			continue
 		}
-		if stays := s.stays(v); who < anybody && now.Before(stays) { // 2, 3, 4
+		if stays := s.stays(v); (who < anybody || s.overdueFor(now, v)) && now.Before(stays) { // 2, 3, 4
 			s.wakeAt(stays)
 			continue
 		}
@@ -65,6 +66,14 @@ func (s *Scheduler) victims(now time.Time, m *model, short int64, who reach) []*
 	return picked
 }
 
+// overdueFor reports whether somebody has waited MaxWait for v.
+func (s *Scheduler) overdueFor(now time.Time, v *model) bool {
+	return slices.ContainsFunc(v.order, func(q *queue) bool {
+		_, yes := s.overdue(now, q)
+		return yes
+	})
+}
+
 // stays is until when v keeps its place against others.
 func (s *Scheduler) stays(v *model) time.Time {
 	if !v.idle() {
@@ -89,7 +98,7 @@ func (s *Scheduler) keepAlive(m *model) time.Duration {
 func (s *Scheduler) evictUnused(now time.Time) {
 	for _, m := range s.models {
 		switch {
-		case m.state != resident || !m.idle():
+		case m.state != resident || !m.idle() || m.running > 0:
 		case s.closing:
 			s.unload(now, m, EvictedClosing)
 		case m.Retired:

@@ -31,7 +31,8 @@ type model struct {
 	queues   map[Canvas]*queue   // those with someone waiting
 	order    []*queue            // the same, the oldest queue first
 	profiles map[Canvas]*profile // bounded by maxProfiles
-	running  int                 // runs under way
+	running  int                 // runs under way, probes among them
+	probing  int                 // of those, the ones nobody waits for
 	booked   int64               // in the books: rest while loaded, and the warm-up while loading
 
 	rate     rate
@@ -56,9 +57,12 @@ type run struct {
 	id       RunID
 	model    *model
 	canvas   Canvas
-	requests []*request
+	n        int        // items
+	requests []*request // of a probe none
 	started  time.Time
 	booked   int64
+	alone    bool // nothing else has run or loaded since it started
+	probe    bool
 }
 
 // restBytes is the booking of a loaded model.
@@ -71,8 +75,10 @@ func (m *model) restBytes() int64 {
 
 // runBytes is the booking of a run of n items on canvas c.
 func (m *model) runBytes(c Canvas, n int) int64 {
-	if p := m.profiles[c]; p != nil && p.itemBytes > 0 {
-		return p.itemBytes * int64(n)
+	if p := m.profiles[c]; p != nil {
+		if measured := p.bytes(n); measured > 0 {
+			return measured
+		}
 	}
 	return m.Run * int64(n)
 }
@@ -101,7 +107,7 @@ func (m *model) worth(now time.Time) float64 {
 }
 
 // idle says that m could leave without anybody noticing now.
-func (m *model) idle() bool { return m.running == 0 && len(m.queues) == 0 }
+func (m *model) idle() bool { return m.running == m.probing && len(m.queues) == 0 }
 
 func (m *model) profile(c Canvas) *profile {
 	p := m.profiles[c]
@@ -135,6 +141,7 @@ func (m *model) waiting(c int) int {
 func (s *Scheduler) load(now time.Time, m *model) {
 	m.booked = m.restBytes() + m.warmBytes()
 	s.books.take(m.booked)
+	s.crowd()
 	m.state, m.since = loading, now
 	s.claim = s.claim.without(m)
 	s.do.Load(m.ID)
@@ -180,9 +187,10 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 		m.rest = l.Rest
 	}
 	for _, p := range m.profiles {
-		p.cap = 0
+		p.cap, p.avoid = 0, 0
 	}
 	m.state, m.since, m.lastUsed = resident, now, now
+	s.idleSince = now
 	s.takeOver(m)
 	m.booked = min(m.restBytes(), s.books.free())
 	s.books.take(m.booked)

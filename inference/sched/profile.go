@@ -2,78 +2,108 @@ package sched
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
-// profile is what is known of the runs of one model on one canvas: their time
-// as a line over the batch size, fitted by least squares in which a sample
-// counts less with every newer one and with age, and the memory they took.
+// profile is what is known of the runs of one model on one canvas: for each
+// batch size how long it takes and what it holds with nothing else running,
+// and how much slower than that the latest runs were.
 type profile struct {
-	weight, n, nn, t, nt float64 // decayed sums over samples (n items, t seconds)
-	last                 time.Time
-	itemBytes            int64 // measured; 0 until then
-	cap                  int   // the largest batch that memory let through; 0 where none failed
+	sizes []size // by rising n
+	slow  decayed
+	last  time.Time // of the latest run
+	cap   int       // the largest batch that memory let through; 0 where none failed
+	avoid int       // the smallest batch whose trial failed; 0 where none did
+}
+
+// size is a batch size that has run.
+type size struct {
+	n     int
+	time  time.Duration
+	bytes int64 // measured; 0 until then
+	alone int   // runs with nothing else running; 0: time is a first guess
 }
 
 const (
-	sampleDecay = 0.9              // weight of a sample for each newer one
-	trust       = 10 * time.Second // half-life of a sample, and how long estimates refuse requests
-	paysWithin  = 1.05             // a larger batch that is not faster by more than this does not pay
+	refine     = 4                // a run moves what is known of its size by one part in so many
+	trust      = 10 * time.Second // half-life of a slowdown, and how long estimates refuse requests
+	paysWithin = 1.05             // a larger batch that is not faster by more than this does not pay
+	maxSizes   = 32               // remembered of one canvas
 )
 
-// observe learns that n items took d.
-func (p *profile) observe(now time.Time, n int, d time.Duration) {
-	keep := 0.0
-	if p.weight > 0 {
-		keep = sampleDecay * math.Exp2(-now.Sub(p.last).Seconds()/trust.Seconds())
+// observe learns that n items took d, alone on the device or not, and held
+// bytes (0: not measured). What is learnt alone becomes the profile; what ran
+// beside others only says how much slower things are at the moment.
+func (p *profile) observe(now time.Time, n int, d time.Duration, bytes int64, alone bool) {
+	at, known := slices.BinarySearchFunc(p.sizes, n, func(s size, n int) int { return s.n - n })
+	expected, guessed := p.alone(n)
+	switch {
+	case !known && len(p.sizes) < maxSizes:
+		s := size{n: n, time: d}
+		if !alone {
+			s.time = time.Duration(float64(d) / p.slow.mean())
+		}
+		p.sizes = slices.Insert(p.sizes, at, s)
+		known = true
+	case known && alone && p.sizes[at].alone == 0:
+		p.sizes[at].time = d
+	case known && alone:
+		p.sizes[at].time += (d - p.sizes[at].time) / refine
 	}
-	x, y := float64(n), d.Seconds()
-	p.weight = p.weight*keep + 1
-	p.n = p.n*keep + x
-	p.nn = p.nn*keep + x*x
-	p.t = p.t*keep + y
-	p.nt = p.nt*keep + x*y
+	if known {
+		s := &p.sizes[at]
+		s.bytes = max(s.bytes, bytes)
+		if alone {
+			s.alone++
+		}
+	}
+	switch {
+	case alone:
+		p.slow.add(now.Sub(p.last), 1)
+	case guessed && expected > 0:
+		p.slow.add(now.Sub(p.last), float64(d)/float64(expected))
+	}
 	p.last = now
 }
 
-// slope fits seconds = a·n + b; false while one batch size is all that is known.
-func (p *profile) slope() (a, b float64, known bool) {
-	if p.weight == 0 {
-		return 0, 0, false
+// alone estimates how long a batch of n takes with nothing else running: as
+// measured, between two sizes in proportion, beyond the largest along the last
+// two. Where only one size is known, more is taken to cost in proportion, and
+// less as much: both err on the late side. False if nothing is known.
+func (p *profile) alone(n int) (time.Duration, bool) {
+	at, known := slices.BinarySearchFunc(p.sizes, n, func(s size, n int) int { return s.n - n })
+	last := len(p.sizes) - 1
+	switch {
+	case known || at == 0 && last >= 0:
+		return p.sizes[at].time, true
+	case last < 0:
+		return 0, false
+	case last == 0:
+		return p.sizes[0].time * time.Duration(n) / time.Duration(p.sizes[0].n), true
 	}
-	mean, meanT := p.n/p.weight, p.t/p.weight
-	variance := p.nn/p.weight - mean*mean
-	if variance < 0.01 {
-		return 0, 0, false
-	}
-	a = (p.nt/p.weight - mean*meanT) / variance
-	return a, meanT - a*mean, a > 0
+	at = min(at, last)
+	a, b := p.sizes[at-1], p.sizes[at]
+	return max(a.time, a.time+(b.time-a.time)*time.Duration(n-a.n)/time.Duration(b.n-a.n)), true
 }
 
-// runTime estimates how long a batch of n takes; false if nothing is known.
-// Where only one size is known, more is taken to cost in proportion, and less
-// as much: both err on the late side.
+// runTime estimates how long a batch of n takes now; false if nothing is known.
 func (p *profile) runTime(n int) (time.Duration, bool) {
-	if p.weight == 0 {
-		return 0, false
-	}
-	mean, meanT := p.n/p.weight, p.t/p.weight
-	seconds := meanT * max(1, float64(n)/mean)
-	if a, b, known := p.slope(); known {
-		seconds = max(a*float64(n)+b, a)
-	}
-	return time.Duration(seconds * float64(time.Second)), true
+	d, known := p.alone(n)
+	return time.Duration(float64(d) * p.slow.mean()), known
 }
 
 // pays returns the smallest batch of at most n that is about as fast an item
 // as one of n. While only one size is known it is n: trying is how it learns.
 func (p *profile) pays(n int) int {
-	a, b, known := p.slope()
-	if !known {
+	if len(p.sizes) < 2 {
 		return n
 	}
-	perItem := func(n int) float64 { return a + b/float64(n) }
-	for k := 1; k < n; k++ {
+	perItem := func(n int) float64 {
+		d, _ := p.alone(n)
+		return float64(d) / float64(n)
+	}
+	for k := 1; k < n && perItem(n) > 0; k++ {
 		if perItem(k) <= paysWithin*perItem(n) {
 			return k
 		}
@@ -81,9 +111,29 @@ func (p *profile) pays(n int) int {
 	return n
 }
 
+// bytes estimates what a run of n items holds: as measured, else by the item
+// that took most, but no more than a larger batch was measured to take. 0 if
+// nothing was measured.
+func (p *profile) bytes(n int) int64 {
+	item := int64(0)
+	for _, s := range p.sizes {
+		if s.n == n && s.bytes > 0 {
+			return s.bytes
+		}
+		item = max(item, (s.bytes+int64(s.n)-1)/int64(s.n))
+	}
+	sum := item * int64(n)
+	for _, s := range p.sizes {
+		if s.n > n && s.bytes > 0 {
+			return min(sum, s.bytes)
+		}
+	}
+	return sum
+}
+
 // fresh says that the estimates are recent enough to refuse somebody by them.
 // Stale ones let requests through, whose runs then correct them.
-func (p *profile) fresh(now time.Time) bool { return p.weight > 0 && now.Sub(p.last) < trust }
+func (p *profile) fresh(now time.Time) bool { return len(p.sizes) > 0 && now.Sub(p.last) < trust }
 
 // limit is the largest batch: most, or fewer if memory has said so.
 func (p *profile) limit(most int) int {
@@ -91,4 +141,21 @@ func (p *profile) limit(most int) int {
 		return min(p.cap, most)
 	}
 	return most
+}
+
+// decayed is a mean in which a sample counts less with every newer one and
+// with age. Of nothing it is 1.
+type decayed struct{ weight, sum float64 }
+
+func (d *decayed) add(age time.Duration, x float64) {
+	const keepEach = 0.9 // weight of a sample for each newer one
+	keep := keepEach * math.Exp2(-age.Seconds()/trust.Seconds())
+	d.weight, d.sum = d.weight*keep+1, d.sum*keep+x
+}
+
+func (d decayed) mean() float64 {
+	if d.weight == 0 {
+		return 1
+	}
+	return d.sum / d.weight
 }

@@ -231,7 +231,8 @@ func (s *Scheduler) overdue(now time.Time, q *queue) (since time.Time, yes bool)
 // owed returns the queues with somebody waiting in the order in which they are
 // served:
 //
-//  1. Those whose head has waited MaxWait, the longest first.
+//  1. Those whose head has waited MaxWait and lacks memory, the longest first.
+//     (For a place on the device shares are enough: they starve nobody.)
 //  2. Those whose class is furthest behind.
 //  3. By the rank of their head.
 func (s *Scheduler) owed(now time.Time) []*queue {
@@ -245,7 +246,7 @@ func (s *Scheduler) owed(now time.Time) []*queue {
 	for _, m := range s.models {
 		for _, q := range m.order {
 			p := place{q: q}
-			if since, yes := s.overdue(now, q); yes {
+			if since, yes := s.overdue(now, q); yes && (m.state != resident || !s.fits(m, m.runBytes(q.canvas, 1))) {
 				p.overdue = since
 			}
 			for c, w := range q.waiting {

@@ -26,12 +26,12 @@ func zoo() []Spec {
 }
 
 // starveBound is how long a request may wait in the walk below. After MaxWait
-// (10 s), and 3.5 s that others may have had by their priority, it is served
-// before all who came later; before it go those who are as late: at most six
-// models and a version that is on its way out, for each of which a run ends
+// (10 s), and 3.5 s that others may have had by their priority, its model goes
+// before all that are not as late. Those that are, at most six and a version on
+// its way out, have a turn of a second each, and between turns a run ends
 // (50 ms), a model leaves (20 ms) and the next loads (300 ms), twice where it
-// was measured larger than its room: 7 × 0.7 s.
-const starveBound = 18500 * time.Millisecond
+// was measured larger than its room: 7 × 1.7 s.
+const starveBound = 25500 * time.Millisecond
 
 func TestScheduler_KeepsItsPromisesOnALongRandomWalk(t *testing.T) {
 	events := walkEvents
@@ -50,6 +50,7 @@ func walk(t *testing.T, seed uint64, events int) {
 	w := newWorld(t, func(c *Config) {
 		c.Slots, c.QueueLimit = 1+int(seed%3), 20
 		c.KeepAlive = time.Duration(seed%2) * 5 * second
+		c.ProbeAfter = time.Duration(seed%2) * 20 * time.Millisecond
 	}, zoo()...)
 	e := newEngine(w, seed)
 	e.failing = 0.02

@@ -57,6 +57,7 @@ type Spec struct {
 	ID        ModelID
 	Name      string        // for people: error texts
 	MaxBatch  int           // largest batch worth running; 0 means 1
+	Probe     int           // largest batch worth measuring on an idle device; MaxBatch if that is more
 	MaxDelay  time.Duration // how long a batch that is not full waits for more while a slot is free
 	Instances int           // runs at the same time; 0 means as many as there are slots
 	Rest      int64         // bytes while loaded
@@ -95,12 +96,14 @@ const (
 // Effects is everything that a Scheduler does to the world. The calls come
 // from within an event, after the books say so; they must return at once and
 // must not call the Scheduler back. What they start is reported as an event:
-// Load by OnLoaded, Unload by OnUnloaded, Run by OnDone.
+// Load by OnLoaded, Unload by OnUnloaded, Run and Probe by OnDone.
 type Effects interface {
 	Load(m ModelID)
 	Unload(m ModelID, why Reason)
 	// Run runs a batch on the loaded model, which stays loaded until OnDone.
 	Run(r RunID, m ModelID, c Canvas, requests []RequestID)
+	// Probe runs a batch of n empty items on the loaded model, to measure it.
+	Probe(r RunID, m ModelID, c Canvas, n int)
 	// Refuse is the request's answer.
 	Refuse(r RequestID, why Reason, err error)
 	// Replace sends new requests for old to next from now on.
@@ -137,8 +140,9 @@ type Config struct {
 	// at most a Turn before a busy model is drained for it.
 	Turn time.Duration
 	// MaxWait is how long classes, turns and residence may keep a request
-	// waiting: whose head of queue has waited longer goes before all others, and
-	// any model is drained for it. Priorities add at most their head start.
+	// waiting for memory: a queue whose head has waited longer goes before all
+	// others, and any model is drained for it. Priorities add at most their head
+	// start.
 	MaxWait time.Duration
 	// MinResidence is how long a loaded model stays when another wants its
 	// room, even idle; where its load time is known, at most twice that, so
@@ -147,6 +151,10 @@ type Config struct {
 	// KeepAlive is how long an unused model stays when nobody wants its room;
 	// 0 means for ever.
 	KeepAlive time.Duration
+	// ProbeAfter is how long the device has to be idle before batch sizes that
+	// nobody has asked for are measured; 0 means never. ProbeLimit is the longest
+	// run that is tried: whoever comes meanwhile may have to wait for it.
+	ProbeAfter, ProbeLimit time.Duration
 	// RateHalfLife is how fast past requests stop counting for a model's worth.
 	RateHalfLife time.Duration
 	// Backoff is the wait after a first failed load; it doubles up to
@@ -161,7 +169,8 @@ func DefaultConfig() Config {
 		Weights:      [classes]int{inference.ClassServer: 4, inference.ClassDirect: 1},
 		PriorityStep: 500 * time.Millisecond,
 		Turn:         time.Second, MaxWait: 10 * time.Second, MinResidence: 2 * time.Second, RateHalfLife: time.Minute,
-		Backoff: time.Second, MaxBackoff: time.Minute,
+		ProbeLimit: time.Second,
+		Backoff:    time.Second, MaxBackoff: time.Minute,
 	}
 }
 
@@ -172,7 +181,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("memory budget of %d bytes (--memory-budget): want more than 0", c.Budget)
 	case c.Slots < 1 || c.Loads < 1 || c.QueueLimit < 1:
 		return fmt.Errorf("%d slots, %d loads, queue limit %d: want at least 1 of each", c.Slots, c.Loads, c.QueueLimit)
-	case c.PriorityStep < 0 || c.Turn < 0 || c.MaxWait < 0 || c.MinResidence < 0 || c.KeepAlive < 0:
+	case c.PriorityStep < 0 || c.Turn < 0 || c.MaxWait < 0 || c.MinResidence < 0 || c.KeepAlive < 0 || c.ProbeAfter < 0 || c.ProbeLimit < 0:
 		return fmt.Errorf("a negative duration in the scheduler's configuration")
 	case c.RateHalfLife <= 0 || c.Backoff <= 0 || c.MaxBackoff < c.Backoff:
 		return fmt.Errorf("rate half-life %s, back-off %s up to %s: want positive and rising", c.RateHalfLife, c.Backoff, c.MaxBackoff)
@@ -190,17 +199,18 @@ type Scheduler struct {
 	cfg Config
 	do  Effects
 
-	books    books
-	models   []*model // in the order of their first OnModel, so that decisions repeat
-	byID     map[ModelID]*model
-	requests map[RequestID]*request // waiting or running
-	runs     map[RunID]*run
-	lastRun  RunID
-	shares   shares
-	expiries expiries
-	claim    *claim
-	wake     time.Time
-	closing  bool
+	books     books
+	models    []*model // in the order of their first OnModel, so that decisions repeat
+	byID      map[ModelID]*model
+	requests  map[RequestID]*request // waiting or running
+	runs      map[RunID]*run
+	lastRun   RunID
+	shares    shares
+	expiries  expiries
+	claim     *claim
+	idleSince time.Time // end of the last run that was no probe
+	wake      time.Time
+	closing   bool
 }
 
 // New returns a Scheduler with no models.
@@ -324,6 +334,7 @@ func (s *Scheduler) NextWake() time.Time { return s.wake }
 //     are idle; all idle ones if closing.
 //  4. What is retired and gone is forgotten. (version.go)
 //  5. The queue that is owed most starts what it can, until none can.
+//  6. If there is nothing to do, something is measured. (probe)
 func (s *Scheduler) settle(now time.Time) {
 	s.wake = time.Time{}
 	s.expire(now)      // 1
@@ -332,6 +343,7 @@ func (s *Scheduler) settle(now time.Time) {
 	s.forgetRetired()  // 4
 	for s.startNext(now) {
 	} // 5
+	s.probe(now) // 6
 }
 
 // startNext starts the first thing that can start, in the order in which the

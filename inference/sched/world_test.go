@@ -24,6 +24,7 @@ type batchRun struct {
 	model    ModelID
 	canvas   Canvas
 	requests []RequestID
+	n        int // of a probe
 }
 
 type refusal struct {
@@ -125,10 +126,22 @@ func (w *world) Run(r RunID, m ModelID, c Canvas, requests []RequestID) {
 		}
 		w.waited = max(w.waited, w.now.Sub(at))
 	}
-	run := batchRun{r, m, c, slices.Clone(requests)}
+	run := batchRun{id: r, model: m, canvas: c, requests: slices.Clone(requests)}
 	w.runs[r] = run
 	w.started = append(w.started, run)
 	w.note("run %s %v", m, requests)
+	w.check()
+}
+
+func (w *world) Probe(r RunID, m ModelID, c Canvas, n int) {
+	if st := w.state[m]; st != "resident" {
+		w.t.Fatalf("probe of %s while it is %q", m, st)
+	}
+	if len(w.runs) > 0 || len(w.open) > 0 {
+		w.t.Fatalf("probe of %s while there is work", m)
+	}
+	w.runs[r] = batchRun{id: r, model: m, canvas: c, n: n}
+	w.note("probe %s %s %d", m, c, n)
 	w.check()
 }
 

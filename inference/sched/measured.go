@@ -1,0 +1,133 @@
+package sched
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Measured is what was learnt of a model on this device with nothing else
+// running. It is worth keeping over a restart.
+type Measured struct {
+	LoadTime time.Duration // 0: not known
+	Rest     int64         // bytes; 0: not known
+	Runs     []MeasuredRun // by canvas, then by batch
+}
+
+// MeasuredRun is one batch size on one canvas.
+type MeasuredRun struct {
+	Canvas Canvas
+	Batch  int
+	Time   time.Duration
+	Memory int64 // bytes; 0: not known
+	Runs   int   // that it was learnt from
+}
+
+// Measured returns what was learnt of a model.
+func (s *Scheduler) Measured(id ModelID) Measured {
+	m := s.byID[id]
+	if m == nil {
+		return Measured{}
+	}
+	l := Measured{LoadTime: m.loadTime, Rest: m.rest}
+	for _, c := range slices.Sorted(maps.Keys(m.profiles)) {
+		for _, z := range m.profiles[c].sizes {
+			if z.alone > 0 {
+				l.Runs = append(l.Runs, MeasuredRun{Canvas: c, Batch: z.n, Time: z.time, Memory: z.bytes, Runs: z.alone})
+			}
+		}
+	}
+	return l
+}
+
+// OnMeasured hears what was learnt of a model before. It counts as long as
+// nothing newer is known.
+func (s *Scheduler) OnMeasured(now time.Time, id ModelID, l Measured) {
+	m := s.byID[id]
+	if m == nil {
+		return
+	}
+	m.loadTime = cmp.Or(m.loadTime, l.LoadTime)
+	m.rest = cmp.Or(m.rest, l.Rest)
+	for _, r := range l.Runs {
+		p := m.profiles[r.Canvas]
+		if p == nil {
+			if len(m.profiles) >= maxProfiles {
+				continue
+			}
+			p = m.profile(r.Canvas)
+		}
+		at, known := slices.BinarySearchFunc(p.sizes, r.Batch, func(z size, n int) int { return z.n - n })
+		if known || len(p.sizes) >= maxSizes || r.Batch < 1 || r.Time <= 0 {
+			continue
+		}
+		p.sizes = slices.Insert(p.sizes, at, size{n: r.Batch, time: r.Time, bytes: r.Memory, alone: max(r.Runs, 1)})
+		p.last = now
+	}
+	s.settle(now)
+}
+
+// probeRuns is how often each batch size is tried alone: the first run of a
+// size pays for pages that the next one finds.
+const probeRuns = 2
+
+// probe lets an idle device measure batch sizes that nobody has asked for yet,
+// one run at a time, so that whoever comes waits for one run at most:
+//
+//  1. Off, or closing, or somebody waits, runs, loads or leaves: not now.
+//  2. The last run ended less than ProbeAfter ago: wait.
+//  3. Of the loaded models' canvases that have been used, the smallest batch, in
+//     powers of two up to Spec.Probe, that has not run alone probeRuns times.
+//  4. Not one that memory has refused, whose trial has failed, that is larger
+//     than the room that is free, or that would take longer than ProbeLimit.
+func (s *Scheduler) probe(now time.Time) {
+	if s.cfg.ProbeAfter <= 0 || s.closing || len(s.runs) > 0 || s.claim != nil { // 1
+		return
+	}
+	for _, m := range s.models {
+		if m.state == loading || m.state == unloading || len(m.queues) > 0 {
+			return
+		}
+	}
+	for _, m := range s.models {
+		if m.state != resident || m.Retired {
+			continue
+		}
+		for _, c := range slices.Sorted(maps.Keys(m.profiles)) {
+			n := s.worthProbing(m, c) // 3, 4
+			if n == 0 {
+				continue
+			}
+			if due := s.idleSince.Add(s.cfg.ProbeAfter); now.Before(due) { // 2
+				s.wakeAt(due)
+				return
+			}
+			u := s.begin(now, m, c, n)
+			u.probe = true
+			m.probing++
+			s.do.Probe(u.id, m.ID, c, n)
+			return
+		}
+	}
+}
+
+// worthProbing returns the batch size of m on c to be tried next, or 0.
+func (s *Scheduler) worthProbing(m *model, c Canvas) int {
+	p := m.profiles[c]
+	if p.last.IsZero() {
+		return 0
+	}
+	for n := 1; n <= p.limit(max(m.MaxBatch, m.Probe)); n *= 2 {
+		at, known := slices.BinarySearchFunc(p.sizes, n, func(z size, n int) int { return z.n - n })
+		if known && p.sizes[at].alone >= probeRuns {
+			continue
+		}
+		took, _ := p.alone(n)
+		if p.avoid > 0 && n >= p.avoid || took > s.cfg.ProbeLimit || !s.fits(m, m.runBytes(c, n)) {
+			return 0 // larger ones are no better
+		}
+		return n
+	}
+	return 0
+}
