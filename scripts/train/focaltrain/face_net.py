@@ -1,0 +1,79 @@
+"""The face student: no anchors, three grids, boxes only.
+
+Its outputs are those of the yunet family in models/face without the landmarks:
+for the strides 8, 16 and 32 a class score, an objectness and a box for each
+cell; the decoder takes the square root of their product.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .layers import Conv, Separable
+
+STRIDES = (8, 16, 32)
+
+
+class FaceNet(nn.Module):
+    """BGR 0..255 in, both sides multiples of 32.
+
+    Gives for each stride a map of six channels: class logit, objectness logit,
+    and the box as YuNet writes it (centre against the cell's corner in strides,
+    logarithm of width and height in strides).
+    """
+
+    WIDTHS = (12, 24, 48, 64, 64)
+    HEAD = 48
+
+    def __init__(self) -> None:
+        super().__init__()
+        w, h = self.WIDTHS, self.HEAD
+        self.stem = Conv(3, w[0], 3, 2)
+        self.stages = nn.ModuleList(
+            [
+                nn.Sequential(Separable(w[0], w[1], 2)),
+                nn.Sequential(Separable(w[1], w[2], 2), Separable(w[2], w[2]), Separable(w[2], w[2])),
+                nn.Sequential(Separable(w[2], w[3], 2), Separable(w[3], w[3]), Separable(w[3], w[3])),
+                nn.Sequential(Separable(w[3], w[4], 2), Separable(w[4], w[4]), Separable(w[4], w[4])),
+            ]
+        )
+        self.side = nn.ModuleList([Conv(w[i + 2], h, 1) for i in range(3)])
+        self.join = nn.ModuleList([Separable(h, h) for _ in range(3)])
+        self.tower = nn.ModuleList([Separable(h, h) for _ in range(3)])
+        self.out = nn.ModuleList([nn.Conv2d(h, 6, 1) for _ in range(3)])
+        for out in self.out:
+            nn.init.zeros_(out.weight)
+            with torch.no_grad():
+                out.bias.copy_(torch.tensor([-4.0, 0.0, 0.5, 0.5, 1.0, 1.0]))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.stages[0](self.stem((x - 127.5) / 64))
+        levels = []
+        for stage in self.stages[1:]:
+            x = stage(x)
+            levels.append(x)
+        y, maps = None, []
+        for i in (2, 1, 0):
+            lateral = self.side[i](levels[i])
+            y = lateral if y is None else lateral + F.interpolate(y, scale_factor=2.0, mode="nearest")
+            y = self.join[i](y)
+            maps.append(self.out[i](self.tower[i](y)))
+        return maps[::-1]
+
+
+class FaceExport(nn.Module):
+    """What the file holds: cls, obj and bbox of each stride, in the decoder's order."""
+
+    NAMES = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in STRIDES)
+
+    def __init__(self, net: FaceNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        rows = [m.flatten(2).transpose(1, 2) for m in self.net(x)]
+        score = [torch.sigmoid(r[..., 0:1]) for r in rows]
+        quality = [torch.sigmoid(r[..., 1:2]) for r in rows]
+        # A box beyond e^5 strides is none: what a wild cell says must stay a number.
+        box = [torch.cat([r[..., 2:4], r[..., 4:6].clamp(-5.0, 5.0)], 2) for r in rows]
+        return score + quality + box
