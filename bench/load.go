@@ -1,6 +1,202 @@
 package main
 
-// loadCommand is `focal-bench load`.
-type loadCommand struct{}
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
 
-func (loadCommand) Run() error { return nil }
+	"focal/bench/load"
+	"focal/core/fault"
+)
+
+// loadCommand is `focal-bench load`.
+type loadCommand struct {
+	URL      []string      `arg:"" optional:"" help:"Addresses to ask for; {n} in one becomes the request's number, so that every request is for something else." placeholder:"URL"`
+	URLs     string        `name:"urls" help:"File of addresses, one a line, with a weight after it if it is not 1." placeholder:"FILE"`
+	Arrival  string        `help:"How requests follow each other: poisson or even." enum:"poisson,even" default:"poisson"`
+	Rate     float64       `help:"Requests a second." default:"10"`
+	RampTo   float64       `help:"Requests a second at the end; the rate goes there in a straight line." placeholder:"RATE"`
+	Clients  int           `help:"Keep this many requests in flight instead of a rate: throughput, and no user's latency." placeholder:"N"`
+	Duration time.Duration `help:"Time of sending." default:"30s"`
+	Deadline time.Duration `help:"A later answer is no good one." placeholder:"DURATION"`
+	Timeout  time.Duration `help:"Time for one request." default:"30s"`
+	InFlight int           `help:"Most requests in flight; what is beyond is counted as not sent." default:"4096"`
+	Seed     uint64        `help:"Draws arrivals and addresses." default:"1"`
+	Header   []string      `help:"Header of every request, as Name: value; repeatable." placeholder:"HEADER" sep:"none"`
+	Against  string        `help:"A second server: its scheme and host replace those of the addresses, and both are loaded in turns." placeholder:"URL"`
+	Slice    time.Duration `help:"Length of a turn with --against." default:"10s"`
+	Out      string        `help:"Write the results as JSON." placeholder:"FILE"`
+}
+
+// side is one of the servers, with all that came of its turns.
+type side struct {
+	Name    string       `json:"server"`
+	Result  load.Result  `json:"result"`
+	Latency load.Latency `json:"latency_ms"`
+	Goodput float64      `json:"goodput_per_second"`
+	Offered float64      `json:"offered_per_second"`
+
+	config load.Config
+}
+
+// Run loads one server, or two in turns.
+func (c *loadCommand) Run(ctx context.Context) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	sides := []*side{{Name: "server", config: config}}
+	if c.Against != "" {
+		other, err := c.against(config)
+		if err != nil {
+			return err
+		}
+		sides = []*side{{Name: "A", config: config}, {Name: "B " + c.Against, config: other}}
+	}
+	if err := c.run(ctx, sides); err != nil {
+		return err
+	}
+	for _, s := range sides {
+		s.Latency, s.Goodput, s.Offered = s.Result.Histogram.Latency(), s.Result.Goodput(), s.Result.Offered()
+		c.print(s)
+	}
+	if c.Out == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(map[string]any{"schema": 1, "command": os.Args[1:], "sides": sides}, "", " ")
+	if err != nil {
+		return fault.New(fault.Internal, "main.load", "%w", err)
+	}
+	return os.WriteFile(c.Out, append(text, '\n'), 0o644)
+}
+
+func (c *loadCommand) config() (load.Config, error) {
+	const op = "main.load"
+	l := load.DefaultConfig()
+	l.Arrival, l.Rate, l.RampTo, l.Clients = load.Arrival(c.Arrival), c.Rate, c.RampTo, c.Clients
+	l.Duration, l.Deadline, l.Timeout, l.InFlight, l.Seed = c.Duration, c.Deadline, c.Timeout, c.InFlight, c.Seed
+	for _, u := range c.URL {
+		l.Targets = append(l.Targets, load.Target{URL: u, Weight: 1})
+	}
+	if c.URLs != "" {
+		text, err := os.ReadFile(c.URLs)
+		if err != nil {
+			return l, fault.New(fault.NotFound, op, "--urls: %w", err)
+		}
+		more, err := load.ParseTargets(text)
+		if err != nil {
+			return l, err
+		}
+		l.Targets = append(l.Targets, more...)
+	}
+	l.Header = http.Header{}
+	for _, h := range c.Header {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return l, fault.New(fault.Invalid, op, "--header %q: want Name: value", h)
+		}
+		l.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	if c.Slice <= 0 {
+		return l, fault.New(fault.Invalid, op, "--slice %s: want more than 0", c.Slice)
+	}
+	return l, l.Validate()
+}
+
+// against is the same load for the other server.
+func (c *loadCommand) against(l load.Config) (load.Config, error) {
+	other, err := url.Parse(c.Against)
+	if err != nil || other.Host == "" {
+		return l, fault.New(fault.Invalid, "main.load", "--against %q: want http://host:port", c.Against)
+	}
+	l.Targets = slices.Clone(l.Targets)
+	for i, t := range l.Targets {
+		scheme, rest, _ := strings.Cut(t.URL, "://")
+		_, path, _ := strings.Cut(rest, "/")
+		l.Targets[i].URL = strings.Replace(t.URL, scheme+"://"+rest, other.Scheme+"://"+other.Host+"/"+path, 1)
+	}
+	return l, l.Validate()
+}
+
+// run loads the sides: one all the time, two in turns of a slice, each turn of
+// both with the same seed, so that they are asked the same.
+func (c *loadCommand) run(ctx context.Context, sides []*side) error {
+	turns, slice := 1, c.Duration
+	if len(sides) > 1 {
+		turns, slice = max(1, int(c.Duration/c.Slice)), min(c.Slice, c.Duration)
+	}
+	client := newClient(c.InFlight)
+	defer client.CloseIdleConnections()
+	for turn := range turns {
+		for _, s := range sides {
+			l := s.config
+			l.Duration, l.Seed, l.First = slice, c.Seed+uint64(turn), int(s.Result.Intended)
+			l.Observe = func(r load.Result) { live(s.Name, r) }
+			r, err := load.Run(ctx, l, client)
+			fmt.Fprint(os.Stderr, "\r\033[K")
+			if err != nil {
+				return err
+			}
+			s.Result.Merge(r)
+			if ctx.Err() != nil {
+				return nil // what was measured up to here is printed
+			}
+		}
+	}
+	return nil
+}
+
+// newClient keeps connections open, as a proxy in front of a server does, and
+// follows no redirect: its answer is the answer.
+func newClient(connections int) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.DisableCompression = connections, connections, true
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// live rewrites one line of the terminal.
+func live(name string, r load.Result) {
+	l := r.Histogram.Latency()
+	inFlight := r.Intended - r.Unsent - r.Histogram.Count()
+	fmt.Fprintf(os.Stderr, "\r\033[K%s  %3.0f s  %d sent  %d in flight  %.1f good/s  p50 %.0f  p95 %.0f  p99 %.0f ms  %d late  %d not sent",
+		name, r.Elapsed.Seconds(), r.Intended-r.Unsent, inFlight, r.Goodput(), l.P50, l.P95, l.P99, r.Late, r.Unsent)
+}
+
+func (c *loadCommand) print(s *side) {
+	r, l := s.Result, s.Latency
+	how := fmt.Sprintf("open loop, %s arrivals, latency from the intended send time", c.Arrival)
+	if c.Clients > 0 {
+		how = fmt.Sprintf("closed loop, %d clients, latency from the sending", c.Clients)
+	}
+	asked := "distinct"
+	if int64(r.Distinct) < r.Intended {
+		asked = "repeated"
+	}
+	fmt.Printf("%s: %s\n", s.Name, how)
+	fmt.Printf("  requests  %d in %s, %.1f/s, for %d addresses (%s)\n", r.Intended, r.Sending.Round(time.Millisecond), s.Offered, r.Distinct, asked)
+	fmt.Printf("  goodput   %.1f/s within %s; %d late, %d not sent, %.1f MB/s\n", s.Goodput, deadline(s.config), r.Late, r.Unsent, float64(r.Bytes)/1e6/r.Elapsed.Seconds())
+	fmt.Printf("  latency   p50 %.1f  p90 %.1f  p95 %.1f  p99 %.1f  p99.9 %.1f  max %.1f  mean %.1f ms\n", l.P50, l.P90, l.P95, l.P99, l.P999, l.Max, l.Mean)
+	var names []string
+	for k := range r.Outcomes {
+		names = append(names, k)
+	}
+	slices.Sort(names)
+	fmt.Print("  outcomes ")
+	for _, k := range names {
+		fmt.Printf(" %s: %d", k, r.Outcomes[k])
+	}
+	fmt.Println()
+}
+
+func deadline(c load.Config) time.Duration {
+	if c.Deadline > 0 {
+		return c.Deadline
+	}
+	return c.Timeout
+}
