@@ -92,6 +92,7 @@ func (f pictureFlags) queue() int {
 func (f pictureFlags) config(fallback pipeline.Fallback) pipeline.Config {
 	c := pipeline.DefaultConfig()
 	c.MaxPixels, c.MaxSide, c.Workers, c.Fallback = int64(f.MaxPixels), f.MaxSide, f.workers(), fallback
+	c.MaxBytes = int64(f.MaxSourceBytes)
 	return c
 }
 

@@ -331,7 +331,7 @@ func TestServe_ConfigReachesTheParts(t *testing.T) {
 	serve := mustParse(t, "serve", "--max-pixels=7MP", "--max-side=99", "--workers=3", "--inference-fallback=fail", "--timeout=5s",
 		"--max-source-bytes=9MB", "--source-memory=10MiB", "--root=/p", "--queue=4", "--sign-key=a", "--sign-key=b").Serve
 	c := serve.config()
-	if c.Pictures.MaxPixels != 7e6 || c.Pictures.MaxSide != 99 || c.Pictures.Workers != 3 || c.Pictures.Fallback != "fail" || c.Queue != 4 {
+	if c.Pictures.MaxPixels != 7e6 || c.Pictures.MaxSide != 99 || c.Pictures.MaxBytes != 9e6 || c.Pictures.Workers != 3 || c.Pictures.Fallback != "fail" || c.Queue != 4 {
 		t.Errorf("pictures: %+v, queue %d", c.Pictures, c.Queue)
 	}
 	if c.Sources.Root != "/p" || c.Sources.MaxBytes != 9e6 || c.Sources.Memory != 10<<20 || c.Timeout.Seconds() != 5 {

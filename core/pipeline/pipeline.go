@@ -34,6 +34,7 @@ const (
 type Config struct {
 	MaxPixels int64 // largest source, in pixels (--max-pixels)
 	MaxSide   int   // longest side of a source or a result (--max-side)
+	MaxBytes  int64 // of an SVG, unpacked and cleaned (--max-source-bytes)
 	Workers   int   // pictures worked on at once (--workers)
 	// SlotMemory is the decode memory that one worker may count on. The slots
 	// hold Workers × SlotMemory together: a picture that needs more takes the
@@ -50,7 +51,7 @@ type Config struct {
 // DefaultConfig returns the limits of Cloudflare Images and one worker.
 func DefaultConfig() Config {
 	return Config{
-		MaxPixels: 100e6, MaxSide: 12000, Workers: 1, SlotMemory: 64 << 20,
+		MaxPixels: 100e6, MaxSide: 12000, MaxBytes: 100e6, Workers: 1, SlotMemory: 64 << 20,
 		Fallback: FallbackLadder, RenderReserve: 3 * time.Second,
 	}
 }
@@ -62,6 +63,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("--max-pixels %d: want at least 1", c.MaxPixels)
 	case c.MaxSide < 1:
 		return fmt.Errorf("--max-side %d: want at least 1", c.MaxSide)
+	case c.MaxBytes < 1:
+		return fmt.Errorf("--max-source-bytes %d: want at least 1", c.MaxBytes)
 	case c.Workers < 1:
 		return fmt.Errorf("--workers %d: want at least 1", c.Workers)
 	case c.SlotMemory < 1:
@@ -92,7 +95,7 @@ type Request struct {
 type Result struct {
 	Body        []byte
 	ContentType string
-	Size        pixel.Size
+	Size        pixel.Size // zero for an SVG, which has none in pixels
 	Warnings    []string
 	Findings    Findings
 	Timing      Timing
@@ -123,10 +126,19 @@ func New(c Config, v Vision) (*Pipeline, error) {
 	return &Pipeline{config: c, vision: v, slots: newSlots(c.Workers, c.SlotMemory)}, nil
 }
 
-// Make makes the picture that r asks for. Errors are of the kinds of
-// core/fault: Unsupported for what is no picture, TooLarge beyond a limit,
-// Corrupt for damage, Unavailable or Busy where vision is needed and missing.
+// Make makes the picture that r asks for; an SVG is sanitised, and otherwise
+// left as it is. Errors are of the kinds of core/fault: Unsupported for what is
+// no picture, TooLarge beyond a limit, Corrupt for damage, Unavailable or Busy
+// where vision is needed and missing.
 func (p *Pipeline) Make(ctx context.Context, r Request) (Result, error) {
+	if vips.Sniff(r.Source.Bytes) == vips.SVG {
+		return p.drawing(ctx, r)
+	}
+	return p.raster(ctx, r)
+}
+
+// raster makes a picture of pixels.
+func (p *Pipeline) raster(ctx context.Context, r Request) (Result, error) {
 	start := time.Now()
 	info, err := p.probe(ctx, r.Source.Bytes)
 	if err != nil {

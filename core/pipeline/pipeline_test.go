@@ -354,7 +354,6 @@ func TestMake_BadFilesHaveTheirKind(t *testing.T) {
 		"broken/truncated.jpg":      fault.Corrupt,
 		"broken/truncated.png":      fault.Corrupt,
 		"broken/corrupt-header.jpg": fault.Corrupt,
-		"svg/logo.svg":              fault.Unsupported,
 		"broken/truncated.svgz":     fault.Unsupported,
 	} {
 		_, err := pipeline(t, nil, nil).Make(t.Context(), Request{Source: photo(t, name), Options: options(t, "width=10")})

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 
 	"focal/core/pixel"
@@ -66,6 +67,12 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	defer image.Close()
 	res.Size = pl.size
 	res.ContentType = pic.format.MIME()
-	res.Body, err = image.Encode(encoding(r.Options, pic.format))
-	return res, err
+	if res.Body, err = image.Encode(encoding(r.Options, pic.format)); err != nil {
+		return Result{}, err
+	}
+	if pic.satisfies(r, info) && len(r.Source.Bytes) < len(res.Body) && clean(r.Source.Bytes, r.Options.Metadata) {
+		res.Body, res.ContentType = bytes.Clone(r.Source.Bytes), info.Format.MIME() // the source's own memory is not for long
+		res.Warnings = append(res.Warnings, "original is smaller")
+	}
+	return res, nil
 }

@@ -78,7 +78,7 @@ func trySample(t *testing.T, name string, sets []string) {
 			}
 			continue
 		}
-		if r.ContentType == "application/json" {
+		if r.ContentType == "application/json" || r.ContentType == "image/svg+xml" && strings.HasPrefix(name, "svg/") {
 			continue
 		}
 		if info, err := vips.Probe(r.Body); err != nil || info.Oriented != r.Size || info.Orientation != 1 || info.Format.MIME() != r.ContentType {

@@ -10,6 +10,7 @@ import (
 const (
 	markerTEM  = 0x01
 	markerSOF0 = 0xc0
+	markerSOF2 = 0xc2
 	markerDHT  = 0xc4
 	markerJPG  = 0xc8
 	markerDAC  = 0xcc
@@ -59,6 +60,9 @@ func (w *walk) jpeg() (end int, err error) {
 				return 0, w.corrupt(start, "a second frame")
 			}
 			frame = true
+			if code > markerSOF2 || len(body) == 0 || body[0] != 8 {
+				w.report.Unusual = fmt.Sprintf("a JPEG of process SOF%d is not for browsers", code-markerSOF0)
+			}
 		case code == markerSOS:
 			if !frame {
 				return 0, w.corrupt(start, "a scan before its frame")

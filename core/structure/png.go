@@ -37,6 +37,9 @@ func (w *walk) png() (end int, err error) {
 		case kind[0] < 'a':
 			return 0, w.corrupt(at, "critical chunk %s is not known", kind)
 		default:
+			if kind == "acTL" {
+				w.report.Unusual = "an animated PNG is a still one to many readers"
+			}
 			if kinds, coding := chunkKind(kind, body); !coding {
 				err = w.note(kind, kinds, at, after)
 			}
@@ -70,11 +73,22 @@ func (w *walk) chunk(at int) (kind string, body []byte, after int, err error) {
 	return string(named[:4]), named[4:], after, nil
 }
 
+// standardColours are the chunks' data that say no more than sRGB does (PNG,
+// third edition, 11.3.2.5).
+var standardColours = map[string]string{
+	"gAMA": "\x00\x00\xb1\x8f",
+	"cHRM": "\x00\x00\x7a\x26\x00\x00\x80\x84\x00\x00\xfa\x00\x00\x00\x80\xe8\x00\x00\x75\x30\x00\x00\xea\x60\x00\x00\x3a\x98\x00\x00\x17\x70",
+}
+
 // chunkKind tells what an ancillary chunk holds; coding ones say how to draw
 // the picture, or its other frames (APNG), and are no metadata.
 func chunkKind(kind string, body []byte) (k Kind, coding bool) {
 	switch kind {
-	case "tRNS", "gAMA", "cHRM", "sRGB", "cICP", "mDCV", "cLLI", "sBIT", "bKGD", "hIST", "pHYs", "sPLT", "acTL", "fcTL", "fdAT":
+	case "gAMA", "cHRM":
+		return ICC, string(body) == standardColours[kind]
+	case "cICP", "mDCV", "cLLI":
+		return ICC, false
+	case "tRNS", "sRGB", "sBIT", "bKGD", "hIST", "pHYs", "sPLT", "acTL", "fcTL", "fdAT":
 		return 0, true
 	case "eXIf":
 		return exifKind(body), false

@@ -42,7 +42,7 @@ const (
 	Thumbnail      // a small picture inside, which may show what was cropped away
 	XMP
 	IPTC         // 8BIM and other Photoshop resources
-	ICC          // a colour profile
+	ICC          // a colour profile, or what says as much: other primaries, another transfer curve
 	Credentials  // JUMBF, C2PA manifests
 	MultiPicture // MPF: more pictures, such as a gain map, after the first one's end
 	Comment      // text
@@ -86,6 +86,9 @@ type Report struct {
 	Size     int64 // of the file, in bytes
 	End      int64 // offset of the first byte after the format's own end
 	Segments []Segment
+	// Unusual says why not every reader shows the picture that this one would;
+	// empty for most files.
+	Unusual string
 }
 
 // Trailing returns how many bytes follow the end. They are not part of the
@@ -102,10 +105,14 @@ func (r Report) Kinds() Kind {
 }
 
 // PassThrough says whether the file may be handed out as it is where only the
-// metadata of kinds keep may leave; if not, why tells the reason, for a log.
+// metadata of kinds keep may leave: nothing follows its end, and readers agree
+// about it; if not, why tells the reason, for a log.
 func (r Report) PassThrough(keep Kind) (ok bool, why string) {
 	if n := r.Trailing(); n != 0 {
 		return false, fmt.Sprintf("%d bytes follow the end of the %s", n, r.Format)
+	}
+	if r.Unusual != "" {
+		return false, r.Unusual
 	}
 	if extra := r.Kinds() &^ keep; extra != 0 {
 		return false, "it carries metadata that must go: " + extra.String()

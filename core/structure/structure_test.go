@@ -174,6 +174,47 @@ func TestPassThrough_AsksForNoMoreThanMayLeave(t *testing.T) {
 	}
 }
 
+// What a browser does not show, or shows otherwise than this reader, may not
+// leave, whatever it carries.
+func TestPassThrough_RefusesTheUnusual(t *testing.T) {
+	const rest = "\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x12\xff\xd9"
+	jpeg := func(sof, precision string) string {
+		return "\xff\xd8\xff" + sof + "\x00\x0b" + precision + "\x00\x01\x00\x01\x01\x01\x11\x00" + rest
+	}
+	png := func(chunks ...string) string {
+		all := pngSignature + framed("IHDR", "\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00")
+		return all + strings.Join(chunks, "") + framed("IDAT", "x") + framed("IEND", "")
+	}
+	for name, c := range map[string]struct {
+		file string
+		ok   bool
+	}{
+		"baseline":             {jpeg("\xc0", "\x08"), true},
+		"extended":             {jpeg("\xc1", "\x08"), true},
+		"progressive":          {jpeg("\xc2", "\x08"), true},
+		"twelve bits":          {jpeg("\xc1", "\x0c"), false},
+		"lossless":             {jpeg("\xc3", "\x08"), false},
+		"arithmetic":           {jpeg("\xc9", "\x08"), false},
+		"a PNG":                {png(), true},
+		"an animated PNG":      {png(framed("acTL", "\x00\x00\x00\x02\x00\x00\x00\x00")), false},
+		"gamma of sRGB":        {png(framed("gAMA", "\x00\x00\xb1\x8f")), true},  // 45455
+		"another gamma":        {png(framed("gAMA", "\x00\x01\x86\xa0")), false}, // 1
+		"another primary":      {png(framed("cHRM", strings.Repeat("\x00\x00\x7a\x26", 8))), false},
+		"Display P3 by number": {png(framed("cICP", "\x0c\x0d\x00\x01")), false},
+	} {
+		if ok, why := read(t, []byte(c.file)).PassThrough(0); ok != c.ok {
+			t.Errorf("%s: %v (%s)", name, ok, why)
+		}
+	}
+}
+
+// framed is a PNG chunk.
+func framed(name, data string) string {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
+	b = append(b, name+data...)
+	return string(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE([]byte(name+data))))
+}
+
 // T.81 F.1.2.3: a stuffed 0xFF00, RSTn and fill bytes stand inside a scan; an
 // end marker inside a segment is data.
 func TestJPEG_FollowsMarkersRatherThanSearching(t *testing.T) {
@@ -209,26 +250,21 @@ func TestJPEG_FollowsMarkersRatherThanSearching(t *testing.T) {
 }
 
 func TestPNG_VerifiesOrderAndChecksums(t *testing.T) {
-	chunk := func(name, data string) string {
-		b := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
-		b = append(b, name+data...)
-		return string(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE([]byte(name+data))))
-	}
-	ihdr, idat, iend := chunk("IHDR", "\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00"), chunk("IDAT", "x"), chunk("IEND", "")
+	ihdr, idat, iend := framed("IHDR", "\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00"), framed("IDAT", "x"), framed("IEND", "")
 	for _, c := range []struct {
 		name, chunks string
 		ok           bool
 	}{
 		{"plain", ihdr + idat + idat + iend, true},
-		{"text", ihdr + chunk("tEXt", "Author\x00x") + idat + iend, true},
+		{"text", ihdr + framed("tEXt", "Author\x00x") + idat + iend, true},
 		{"a wrong checksum", ihdr + idat[:len(idat)-1] + "x" + iend, false},
 		{"no header", idat + iend, false},
 		{"two headers", ihdr + ihdr + idat + iend, false},
 		{"no pixels", ihdr + iend, false},
-		{"pixels in two runs", ihdr + idat + chunk("tIME", "1234567") + idat + iend, false},
-		{"an end with data", ihdr + idat + chunk("IEND", "x"), false},
-		{"an unknown critical chunk", ihdr + chunk("ABCD", "") + idat + iend, false},
-		{"no word", ihdr + chunk("a cd", "") + idat + iend, false},
+		{"pixels in two runs", ihdr + idat + framed("tIME", "1234567") + idat + iend, false},
+		{"an end with data", ihdr + idat + framed("IEND", "x"), false},
+		{"an unknown critical chunk", ihdr + framed("ABCD", "") + idat + iend, false},
+		{"no word", ihdr + framed("a cd", "") + idat + iend, false},
 	} {
 		_, err := Read([]byte(pngSignature + c.chunks))
 		if c.ok && err != nil || !c.ok && !fault.Is(err, fault.Corrupt) {

@@ -14,6 +14,10 @@ import (
 	"focal/core/fault"
 )
 
+// ErrMaxBytes is in the chain of an error that Options.MaxBytes, or the limit of
+// Unzip, is the reason of: a caller who set it knows a better name for it.
+var ErrMaxBytes = errors.New("the SVG has too many bytes")
+
 // limited fails after so many bytes, where io.LimitedReader would feign an end.
 type limited struct {
 	r     io.Reader
@@ -27,7 +31,7 @@ func (l *limited) Read(p []byte) (int, error) {
 	}
 	n, err := l.r.Read(p)
 	if int64(n) > l.left {
-		return 0, fault.New(fault.TooLarge, op, "the SVG has more than %d bytes (limit MaxBytes)", l.limit)
+		return 0, fault.New(fault.TooLarge, op, "%w: more than %d (limit MaxBytes)", ErrMaxBytes, l.limit)
 	}
 	l.left -= int64(n)
 	return n, err

@@ -15,7 +15,7 @@ const (
 	AVIF
 	HEIC
 	TIFF
-	SVG // recognised, so that it can be refused by name; never rasterised
+	SVG // also zipped; recognised, but never rasterised
 )
 
 var formats = [...]struct{ name, mime string }{
@@ -37,7 +37,8 @@ func (f Format) String() string { return formats[f].name }
 func (f Format) MIME() string { return formats[f].mime }
 
 // Sniff tells the format from a file's first bytes. File names and the
-// Content-Type of an origin are never believed.
+// Content-Type of an origin are never believed. What is zipped is taken for an
+// SVG, since no other picture comes so: whoever reads it finds out.
 func Sniff(file []byte) Format {
 	head := file[:min(len(file), 1024)]
 	switch {
@@ -53,7 +54,7 @@ func Sniff(file []byte) Format {
 		return TIFF
 	case len(head) >= 12 && string(head[4:8]) == "ftyp":
 		return sniffBrand(head)
-	case bytes.Contains(bytes.ToLower(head), []byte("<svg")):
+	case bytes.HasPrefix(head, []byte("\x1f\x8b\x08")), sniffSVG(file):
 		return SVG
 	default:
 		return Unknown
@@ -76,4 +77,24 @@ func sniffBrand(head []byte) Format {
 		}
 	}
 	return Unknown
+}
+
+// svgPrologue is how far into a file the first SVG element may stand: licences
+// and entities of drawing programs come before it.
+const svgPrologue = 64 << 10
+
+// sniffSVG says whether a file is markup, in UTF-8 or UTF-16, with an SVG
+// element. A page that has one among others is sorted out by whoever reads it.
+func sniffSVG(file []byte) bool {
+	head := file[:min(len(file), svgPrologue)]
+	start := bytes.TrimLeftFunc(head[:min(len(head), 64)], func(r rune) bool {
+		return r <= ' ' || r == '\ufeff' || r == '\ufffd' // the marks of UTF-8 and, read as such, UTF-16
+	})
+	if len(start) == 0 || start[0] != '<' {
+		return false
+	}
+	if bytes.IndexByte(head[:min(len(head), 8)], 0) >= 0 {
+		head = bytes.ReplaceAll(head, []byte{0}, nil)
+	}
+	return bytes.Contains(head, []byte("<svg")) || bytes.Contains(head, []byte(":svg"))
 }

@@ -19,7 +19,10 @@ type Info struct {
 	Alpha       bool
 	Interlaced  bool // progressive JPEG, interlaced PNG
 	Wide        bool // more than 8 bits a channel
-	Bytes       int  // the file's size
+	// Standard says that the pixels are the result's already: 8 bits a channel,
+	// grey or RGB, without a colour profile.
+	Standard bool
+	Bytes    int // the file's size
 }
 
 // Probe reads the header of file. It decodes no pixels but runs C code: take a
@@ -34,7 +37,7 @@ func Probe(file []byte) (Info, error) {
 	case Unknown:
 		return Info{}, fault.New(fault.Unsupported, op, "the requested file is not an image")
 	case SVG:
-		return Info{}, fault.New(fault.Unsupported, op, "SVG sources are not served")
+		return Info{}, fault.New(fault.Unsupported, op, "an SVG is not rasterised")
 	}
 	ref, err := govips.LoadImageFromBuffer(file, importParams(f, 1, true))
 	if err != nil {
@@ -49,6 +52,8 @@ func Probe(file []byte) (Info, error) {
 		Alpha:       ref.HasAlpha(),
 		Wide:        ref.BandFormat() != govips.BandFormatUchar,
 	}
+	i.Standard = !i.Wide && !ref.HasICCProfile() &&
+		slices.Contains([]govips.Interpretation{govips.InterpretationSRGB, govips.InterpretationBW}, ref.Interpretation())
 	i.Interlaced = slices.Contains(ref.ImageFields(), "interlaced")
 	i.Oriented = i.Stored
 	if i.Orientation >= 5 { // EXIF 5 to 8 swap the axes

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"focal/core/fault"
@@ -90,17 +91,56 @@ func TestProbe_ReadsHeaders(t *testing.T) {
 		name string
 		want Info
 	}{
-		{"photos/portrait-freckles.jpg", Info{Format: JPEG, Stored: pixel.Size{Width: 2048, Height: 1365}, Oriented: pixel.Size{Width: 2048, Height: 1365}, Orientation: 1, Pages: 1}},
-		{"exif/landscape_6.jpg", Info{Format: JPEG, Stored: pixel.Size{Width: 1200, Height: 1800}, Oriented: pixel.Size{Width: 1800, Height: 1200}, Orientation: 6, Pages: 1}},
+		{"photos/portrait-freckles.jpg", Info{Format: JPEG, Stored: pixel.Size{Width: 2048, Height: 1365}, Oriented: pixel.Size{Width: 2048, Height: 1365}, Orientation: 1, Pages: 1, Standard: true}},
+		{"exif/landscape_6.jpg", Info{Format: JPEG, Stored: pixel.Size{Width: 1200, Height: 1800}, Oriented: pixel.Size{Width: 1800, Height: 1200}, Orientation: 6, Pages: 1, Standard: true}},
 		{"alpha/png-alpha-64bit.png", Info{Format: PNG, Stored: pixel.Size{Width: 1350, Height: 600}, Oriented: pixel.Size{Width: 1350, Height: 600}, Orientation: 1, Pages: 1, Alpha: true, Wide: true}},
 		{"jpeg/progressive-2560x1600.jpg", Info{Format: JPEG, Stored: pixel.Size{Width: 2560, Height: 1600}, Oriented: pixel.Size{Width: 2560, Height: 1600}, Orientation: 1, Pages: 1, Interlaced: true}},
-		{"animated/rotating-squares.gif", Info{Format: GIF, Stored: pixel.Size{Width: 80, Height: 80}, Oriented: pixel.Size{Width: 80, Height: 80}, Orientation: 1, Pages: 30, Alpha: true}},
-		{"avif/heic-24bit.heic", Info{Format: HEIC, Stored: pixel.Size{Width: 1440, Height: 960}, Oriented: pixel.Size{Width: 1440, Height: 960}, Orientation: 1, Pages: 1}},
+		{"animated/rotating-squares.gif", Info{Format: GIF, Stored: pixel.Size{Width: 80, Height: 80}, Oriented: pixel.Size{Width: 80, Height: 80}, Orientation: 1, Pages: 30, Alpha: true, Standard: true}},
+		{"avif/heic-24bit.heic", Info{Format: HEIC, Stored: pixel.Size{Width: 1440, Height: 960}, Oriented: pixel.Size{Width: 1440, Height: 960}, Orientation: 1, Pages: 1, Standard: true}},
 	} {
 		file := sample(t, c.name)
 		c.want.Bytes = len(file)
 		if got := probe(t, file); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+func TestProbe_StandardColoursAreThoseOfTheResult(t *testing.T) {
+	for name, want := range map[string]bool{
+		"photos/bicycle.jpg":        true,
+		"alpha/rgba.png":            true,
+		"alpha/indexed.png":         true,
+		"icc/adobe-rgb.jpg":         false,
+		"icc/display-p3-swatch.png": false,
+		"icc/cmyk-no-profile.jpg":   false,
+		"icc/grey-dot-gain.jpg":     false,
+		"alpha/png-alpha-64bit.png": false,
+	} {
+		if got := probe(t, sample(t, name)).Standard; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestSniff_FindsAnSVGBehindItsPrologue(t *testing.T) {
+	for name, c := range map[string]struct {
+		file string
+		want Format
+	}{
+		"bare":             {"<svg/>", SVG},
+		"a mark first":     {"\xef\xbb\xbf<svg/>", SVG},
+		"space first":      {"\r\n\t <svg/>", SVG},
+		"a long comment":   {"<?xml version='1.0'?><!--" + strings.Repeat("licence ", 4000) + "--><svg/>", SVG},
+		"a prefix":         {"<s:svg xmlns:s='http://www.w3.org/2000/svg'/>", SVG},
+		"UTF-16":           {"\xff\xfe<\x00s\x00v\x00g\x00/\x00>\x00", SVG},
+		"UTF-16, big":      {"\xfe\xff\x00<\x00s\x00v\x00g\x00/\x00>", SVG},
+		"zipped":           {string(sample(t, "svg/logo.svgz")), SVG},
+		"text that has it": {"how to write <svg/>", Unknown},
+		"another language": {"<html><body/></html>", Unknown},
+	} {
+		if got := Sniff([]byte(c.file)); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
 }

@@ -75,7 +75,7 @@ var arrows = []arrow{
 	{"core/structure", ground, nil, "where a file ends is read from its bytes alone: no engine, no options"},
 	{"core/svg", ground, nil, "a sanitiser that could fetch or draw would be an attack surface; pictures inside go out by a hook"},
 	{"core/vips", arithmetic, nil, "the image engine knows neither its caller nor vision"},
-	{"core/pipeline", plus(arithmetic, "core/vips"), nil,
+	{"core/pipeline", plus(arithmetic, "core/vips", "core/svg", "core/structure"), nil,
 		"core declares what it needs of vision (pipeline.Vision) and is handed it by server/app"},
 
 	{"models/...", plus(ground, "models/..."), []string{"inference/..."},
