@@ -12,6 +12,7 @@ import (
 
 	"focal/core/fault"
 	"focal/models"
+	"focal/server/app"
 
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
@@ -154,7 +155,10 @@ func (c *modelsInfo) Run() error {
 	if err != nil {
 		return err
 	}
-	return c.print(m)
+	if err := c.print(m); err != nil || c.JSON {
+		return err
+	}
+	return app.PrintProfiles(os.Stdout, repository, m)
 }
 
 func (c *modelsInfo) print(m models.Model) error {

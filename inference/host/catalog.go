@@ -171,6 +171,7 @@ func (c *catalog) spec(m models.Model) sched.Spec {
 		spec.MaxBatch = m.MaxBatchCPU
 	}
 	if spec.Rest <= 0 {
+		spec.Rest = restPerFileByte * int64(len(m.Data))
 		if info, err := os.Stat(m.Path); err == nil { // a file that is gone fails to load, by name
 			spec.Rest = restPerFileByte * info.Size()
 		}

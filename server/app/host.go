@@ -58,6 +58,9 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
 	h.Metrics, h.Reason = metrics, reason
+	if h.Profiles, err = profilesOf(repository); err != nil {
+		return nil, err
+	}
 	built, err := host.New(h, engine, repository)
 	if err != nil {
 		return nil, err
