@@ -113,6 +113,17 @@ func (c *Cache[V]) Put(k pixel.Digest, v V) {
 	c.store(k, e)
 }
 
+// Remove drops the value of k, if it is kept. A flight under way is not ended,
+// and stores what it makes.
+func (c *Cache[V]) Remove(k pixel.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old, ok := c.lru.Peek(k); ok {
+		c.stats.Bytes -= old.bytes
+		c.lru.Remove(k)
+	}
+}
+
 // weigh asks for the size of v, so it is called without mu.
 func (c *Cache[V]) weigh(v V) entry[V] {
 	n := max(c.size(v), 0)

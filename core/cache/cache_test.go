@@ -138,6 +138,23 @@ func hit(t *testing.T, c *Cache[string], k pixel.Digest, want string) {
 	}
 }
 
+func TestRemove_GivesItsBytesBack(t *testing.T) {
+	c := newStrings(t, 1000)
+	c.Put(key(1), "one")
+	c.Put(key(2), "two")
+	before := c.Stats().Bytes
+	c.Remove(key(1))
+	c.Remove(key(1))
+	c.Remove(key(3))
+	if s := c.Stats(); s.Entries != 1 || s.Bytes != before/2 {
+		t.Errorf("stats %+v, want half of %d bytes", s, before)
+	}
+	if _, ok := c.Get(key(1)); ok {
+		t.Error("a removed value is there")
+	}
+	hit(t, c, key(2), "two")
+}
+
 func TestDo_RunsOnceForAllWaitersAndKeeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newStrings(t, 1000)
