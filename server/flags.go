@@ -11,6 +11,7 @@ import (
 
 	"focal/core/pipeline"
 	"focal/server/app"
+	"focal/server/bucket"
 	"focal/server/source"
 
 	"github.com/dustin/go-humanize"
@@ -43,7 +44,10 @@ type pictureFlags struct {
 // sourceFlags say where pictures come from.
 type sourceFlags struct {
 	Root         string   `help:"Directory that path sources are read from." placeholder:"DIR"`
-	Origin       string   `help:"Base URL that path sources are fetched from." placeholder:"URL"`
+	Origin       []string `help:"Base URL, or s3://bucket/prefix, that path sources are fetched from; repeatable as /prefix=URL, where the longest prefix wins and the URL takes its place." placeholder:"[/PREFIX=]URL"`
+	S3Endpoint   string   `name:"s3-endpoint" env:"FOCAL_S3_ENDPOINT" help:"Base URL of the server that has the buckets. Credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials." default:"https://s3.amazonaws.com"`
+	S3Region     string   `name:"s3-region" env:"FOCAL_S3_REGION" help:"Region of the buckets; default: the server is asked." placeholder:"NAME"`
+	SourceCache  byteSize `help:"Answers of origins kept in memory for their next use, besides source-memory; 0: none." default:"64MiB"`
 	AllowOrigin  []string `help:"Host pattern allowed as absolute-URL source; repeatable." placeholder:"HOST"`
 	AllowPrivate bool     `help:"Allow sources at private, loopback and link-local addresses."`
 }
@@ -98,10 +102,15 @@ func (f pictureFlags) config(fallback pipeline.Fallback) pipeline.Config {
 
 func (f sourceFlags) config(p pictureFlags) source.Config {
 	c := source.DefaultConfig()
-	c.Root, c.Origin, c.AllowOrigins, c.AllowPrivate = f.Root, f.Origin, f.AllowOrigin, f.AllowPrivate
+	c.Root, c.Origins, c.AllowOrigins, c.AllowPrivate = f.Root, f.Origin, f.AllowOrigin, f.AllowPrivate
+	c.S3, c.Cache = f.s3(), int64(f.SourceCache)
 	c.MaxBytes, c.Memory, c.Timeout = int64(p.MaxSourceBytes), int64(p.SourceMemory), p.Timeout
 	c.UserAgent = "focal/" + version
 	return c
+}
+
+func (f sourceFlags) s3() bucket.Config {
+	return bucket.Config{Endpoint: f.S3Endpoint, Region: f.S3Region}
 }
 
 // byteSize is a number of bytes, written as 256MiB, 100MB or a plain number.

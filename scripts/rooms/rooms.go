@@ -38,7 +38,7 @@ var doors = []door{
 		"device memory is read in one place, and only integers leave it"},
 	{"github.com/valyala/fasthttp", []string{"server/api"}, nil,
 		"a RequestCtx dies when its handler returns, so it must not travel"},
-	{"github.com/minio/minio-go/v7", []string{"server/bucket"}, []string{"server/source", "server/store"},
+	{"github.com/minio/minio-go/v7", []string{"server/bucket"}, []string{"server/source"},
 		"S3 is spoken in one place, so that sources and stored results have the same credentials and the same errors"},
 	{"net/http", []string{"server/source", "server/bucket", "inference/sidecar", "models", "bench/...", "server/api"}, everywhere,
 		"every way in or out of the process is guarded where it begins (server/api: for its metrics adaptor only)"},

@@ -82,7 +82,7 @@ func (s *Server) build(c ServeConfig) error {
 	a.Version, a.Timeout, a.Log = c.Version, c.Timeout, s.log
 	a.SignKeys = c.SignKeys
 	a.Admitted = c.Pictures.Workers + c.Queue
-	a.Configured = c.Sources.Root != "" || c.Sources.Origin != ""
+	a.Configured = c.Sources.Root != "" || len(c.Sources.Origins) > 0
 	a.Samples = func() []string { return samples(c.Sources.Root) }
 	a.Ready = s.half.ready(c.Version)
 	a.Registry, a.Gatherer = registry, s.half.gatherers(registry)

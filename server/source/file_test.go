@@ -169,7 +169,7 @@ func TestFetch_FallsFromRootToOrigin(t *testing.T) {
 	t.Cleanup(origin.Close)
 	root := t.TempDir()
 	write(t, filepath.Join(root, "a.jpg"), "file")
-	f := newFetcher(t, func(c *Config) { c.Root, c.Origin = root, origin.URL+"/base/" })
+	f := newFetcher(t, func(c *Config) { c.Root, c.Origins = root, []string{origin.URL + "/base/"} })
 	if got := get(t, f, "a.jpg"); got != "file" {
 		t.Errorf("got %q", got)
 	}
@@ -206,10 +206,12 @@ func TestFetch_LimitsNameTheirFlags(t *testing.T) {
 func TestConfig_NamesTheWrongFlag(t *testing.T) {
 	for flag, change := range map[string]func(*Config){
 		"--root":             func(c *Config) { c.Root = "/nonexistent/folder" },
-		"--origin":           func(c *Config) { c.Origin = "images.internal" },
+		"--origin":           func(c *Config) { c.Origins = []string{"images.internal"} },
 		"--allow-origin":     func(c *Config) { c.AllowOrigins = []string{"a", "*b"} },
 		"--max-source-bytes": func(c *Config) { c.MaxBytes = 0 },
 		"--source-memory":    func(c *Config) { c.Memory = -1 },
+		"--source-cache":     func(c *Config) { c.Cache = -1 },
+		"--s3-endpoint":      func(c *Config) { c.S3.Endpoint = "s3.example" },
 		"--timeout":          func(c *Config) { c.Timeout = 0 },
 	} {
 		cfg := DefaultConfig()
@@ -218,8 +220,10 @@ func TestConfig_NamesTheWrongFlag(t *testing.T) {
 			t.Errorf("%s: %v", flag, err)
 		}
 	}
-	for _, origin := range []string{"ftp://a", "http://u:p@a", "http://a?x=1", "http://a/../b", "://"} {
-		if _, err := parseOrigin(origin); err == nil {
+	for _, origin := range []string{"ftp://a", "http://u:p@a", "http://a?x=1", "http://a/../b", "://", "", "/shop", "/shop=",
+		"/../x=http://a", "/a%20b=http://a", "/a//b=http://a", "shop=http://a", "/s=/t=http://a", "s3://", "s3://UPPER", "s3://b/../c", "s3://bucket/a?b",
+	} {
+		if _, _, err := parseOrigin(origin); err == nil {
 			t.Errorf("origin %q accepted", origin)
 		}
 	}

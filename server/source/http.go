@@ -31,22 +31,26 @@ func newTransport(control func(network, address string, c syscall.RawConn) error
 	}
 }
 
-// fetchURL follows u to an answer. fromPath says that u is a path source under
-// the operator's origin.
-func (f *Fetcher) fetchURL(ctx context.Context, u *url.URL, fromPath bool) (*Original, error) {
+// fetchURL follows u to an answer, or to unchanged where that is still the
+// known version. base is the operator's origin that u is a path under; nil for
+// an absolute URL.
+func (f *Fetcher) fetchURL(ctx context.Context, u, base *url.URL, known version) (*Original, error) {
 	for hop := 0; ; hop++ {
-		transport, err := f.admit(u, fromPath)
+		transport, err := f.admit(u, base)
 		if err != nil {
 			return nil, err
 		}
-		resp, err := transport.RoundTrip(f.request(ctx, u))
+		resp, err := transport.RoundTrip(f.request(ctx, u, known))
 		if err != nil {
 			return nil, f.failure(ctx, err)
 		}
 		next, err := redirect(resp, u)
 		if err == nil && next == nil {
-			o, err := f.accept(ctx, resp)
+			o, err := f.accept(ctx, resp, known)
 			resp.Body.Close()
+			if err == nil && hop > 0 {
+				o.header = nil // how long the way here stays valid nobody has said: not kept
+			}
 			return o, err
 		}
 		resp.Body.Close()
@@ -57,7 +61,10 @@ func (f *Fetcher) fetchURL(ctx context.Context, u *url.URL, fromPath bool) (*Ori
 			return nil, fault.New(fault.Upstream, "source.Fetch", "more than %d redirects", f.cfg.MaxRedirects)
 		}
 		// Who has left the operator's origin comes back as a stranger.
-		u, fromPath = next, fromPath && sameSite(next, f.origin)
+		if base != nil && !sameSite(next, base) {
+			base = nil
+		}
+		u, known = next, version{} // which was of another address
 	}
 }
 
@@ -66,9 +73,9 @@ func (f *Fetcher) fetchURL(ctx context.Context, u *url.URL, fromPath bool) (*Ori
 //  1. A path source may go where the operator's origin is.
 //  2. The allow-list has it: the guard watches where it connects.
 //  3. Anything else is refused.
-func (f *Fetcher) admit(u *url.URL, fromPath bool) (*http.Transport, error) {
+func (f *Fetcher) admit(u, base *url.URL) (*http.Transport, error) {
 	switch {
-	case fromPath && sameSite(u, f.origin): // 1
+	case base != nil && sameSite(u, base): // 1
 		return f.own, nil
 	case f.allow.has(u): // 2
 		return f.guarded, nil
@@ -79,7 +86,7 @@ func (f *Fetcher) admit(u *url.URL, fromPath bool) (*http.Transport, error) {
 }
 
 // request is anonymous: what the transform's caller sent does not come along.
-func (f *Fetcher) request(ctx context.Context, u *url.URL) *http.Request {
+func (f *Fetcher) request(ctx context.Context, u *url.URL, known version) *http.Request {
 	r := &http.Request{
 		Method: http.MethodGet, URL: u, Host: u.Host,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -89,6 +96,12 @@ func (f *Fetcher) request(ctx context.Context, u *url.URL) *http.Request {
 			"User-Agent":      {f.cfg.UserAgent},
 			"Via":             {ViaToken},
 		},
+	}
+	if known.etag != "" {
+		r.Header.Set("If-None-Match", known.etag)
+	}
+	if known.modified != "" {
+		r.Header.Set("If-Modified-Since", known.modified)
 	}
 	return r.WithContext(ctx)
 }
@@ -118,7 +131,10 @@ func redirect(resp *http.Response, from *url.URL) (*url.URL, error) {
 }
 
 // accept turns an answer that is no redirect into an original.
-func (f *Fetcher) accept(ctx context.Context, resp *http.Response) (*Original, error) {
+func (f *Fetcher) accept(ctx context.Context, resp *http.Response, known version) (*Original, error) {
+	if resp.StatusCode == http.StatusNotModified && known != (version{}) {
+		return nil, &unchanged{resp.Header}
+	}
 	if err := judge(resp); err != nil {
 		return nil, err
 	}
@@ -126,13 +142,19 @@ func (f *Fetcher) accept(ctx context.Context, resp *http.Response) (*Original, e
 	if err != nil {
 		return nil, f.failure(ctx, err)
 	}
-	o.ContentType = resp.Header.Get("Content-Type")
-	o.ETag = resp.Header.Get("ETag")
-	o.CacheControl = strings.Join(resp.Header.Values("Cache-Control"), ", ")
-	if t, err := http.ParseTime(resp.Header.Get("Last-Modified")); err == nil {
+	o.describe(resp.Header)
+	return o, nil
+}
+
+// describe takes over what the origin said.
+func (o *Original) describe(h http.Header) {
+	o.header = h
+	o.ContentType = h.Get("Content-Type")
+	o.ETag = h.Get("ETag")
+	o.CacheControl = strings.Join(h.Values("Cache-Control"), ", ")
+	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
 		o.LastModified = t
 	}
-	return o, nil
 }
 
 // judge reads the status and headers of an answer that is no redirect.
@@ -149,9 +171,14 @@ func judge(resp *http.Response) error {
 	case code != http.StatusOK && code != http.StatusNonAuthoritativeInfo:
 		return refuse(fault.Upstream, "the origin answered with status %d", code)
 	}
-	encoding := resp.Header.Get("Content-Encoding")
+	return checkEncoding(resp.Header)
+}
+
+// checkEncoding refuses bytes that are not those of the picture.
+func checkEncoding(h http.Header) error {
+	encoding := h.Get("Content-Encoding")
 	if encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return refuse(fault.Upstream, "the origin compressed its answer although it was asked not to")
+		return fault.New(fault.Upstream, "source.Fetch", "the origin compressed its answer although it was asked not to")
 	}
 	return nil
 }

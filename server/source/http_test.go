@@ -52,7 +52,7 @@ func TestFetch_AsksAnonymouslyAndKeepsWhatTheOriginSays(t *testing.T) {
 		w.Header().Add("Cache-Control", "max-age=60")
 		_, _ = w.Write([]byte("body"))
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin = origin })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
 	o, err := f.Fetch(t.Context(), "a.jpg")
 	if err != nil {
 		t.Fatal(Detail(err))
@@ -81,7 +81,7 @@ func TestFetch_StatusBecomesKind(t *testing.T) {
 		_, _ = fmt.Sscanf(r.URL.Path, "/%d", &code)
 		w.WriteHeader(code)
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin = origin })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
 	for code, k := range map[int]fault.Kind{
 		404: fault.NotFound, 400: fault.Denied, 401: fault.Denied, 403: fault.Denied, 410: fault.Denied, 429: fault.Denied,
 		500: fault.Upstream, 503: fault.Upstream, 504: fault.Upstream, 204: fault.Upstream, 206: fault.Upstream,
@@ -94,14 +94,14 @@ func TestFetch_StatusBecomesKind(t *testing.T) {
 func TestFetch_UnreachableOriginIsUpstream(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	refused(t, newFetcher(t, func(c *Config) { c.Origin = gone.URL }), "a.jpg", fault.Upstream)
-	refused(t, newFetcher(t, func(c *Config) { c.Origin = "http://name.invalid" }), "a.jpg", fault.Upstream)
+	refused(t, newFetcher(t, func(c *Config) { c.Origins = []string{gone.URL} }), "a.jpg", fault.Upstream)
+	refused(t, newFetcher(t, func(c *Config) { c.Origins = []string{"http://name.invalid"} }), "a.jpg", fault.Upstream)
 }
 
 func TestFetch_AbsoluteURLNeedsTheAllowList(t *testing.T) {
 	url := serve(t, answer(200, "", "", "body"))
 	refused(t, newFetcher(t, func(*Config) {}), url+"/a.jpg", fault.Forbidden)
-	refused(t, newFetcher(t, func(c *Config) { c.Origin = url }), url+"/a.jpg", fault.Forbidden)
+	refused(t, newFetcher(t, func(c *Config) { c.Origins = []string{url} }), url+"/a.jpg", fault.Forbidden)
 	refused(t, newFetcher(t, func(c *Config) { c.AllowOrigins, c.AllowPrivate = []string{"127.0.0.1/img"}, true }), url+"/a.jpg", fault.Forbidden)
 	f := newFetcher(t, func(c *Config) { c.AllowOrigins, c.AllowPrivate = []string{"127.0.0.1"}, true })
 	if got := get(t, f, url+"/a.jpg"); got != "body" {
@@ -124,7 +124,7 @@ func TestFetch_GuardSeesTheAddressAndNotTheName(t *testing.T) {
 
 func TestFetch_ConnectionsMadeForTheOperatorServeNobodyElse(t *testing.T) {
 	base := serve(t, answer(200, "", "", "body"))
-	f := newFetcher(t, func(c *Config) { c.Origin, c.AllowOrigins = base, []string{"*"} })
+	f := newFetcher(t, func(c *Config) { c.Origins, c.AllowOrigins = []string{base}, []string{"*"} })
 	if got := get(t, f, "a.jpg"); got != "body" { // leaves an idle connection
 		t.Errorf("got %q", got)
 	}
@@ -145,9 +145,11 @@ func TestFetch_ChecksEveryRedirect(t *testing.T) {
 		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusMovedPermanently)
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin = origin })
-	guarded := newFetcher(t, func(c *Config) { c.Origin, c.AllowOrigins = origin, []string{"127.0.0.1"} })
-	open := newFetcher(t, func(c *Config) { c.Origin, c.AllowOrigins, c.AllowPrivate = origin, []string{"127.0.0.1"}, true })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
+	guarded := newFetcher(t, func(c *Config) { c.Origins, c.AllowOrigins = []string{origin}, []string{"127.0.0.1"} })
+	open := newFetcher(t, func(c *Config) {
+		c.Origins, c.AllowOrigins, c.AllowPrivate = []string{origin}, []string{"127.0.0.1"}, true
+	})
 	for _, f := range []*Fetcher{f, guarded} {
 		refused(t, f, "private", fault.Forbidden)
 		refused(t, f, "twice", fault.Forbidden)
@@ -177,7 +179,7 @@ func TestFetch_WhoLeavesTheOriginComesBackAsAStranger(t *testing.T) {
 	})
 	other = serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, origin+"/inner", http.StatusFound) })
 	u, _ := url.Parse(other)
-	f := newFetcher(t, func(c *Config) { c.Origin, c.AllowOrigins, c.AllowPrivate = origin, []string{u.Host}, true })
+	f := newFetcher(t, func(c *Config) { c.Origins, c.AllowOrigins, c.AllowPrivate = []string{origin}, []string{u.Host}, true })
 	refused(t, f, "a.jpg", fault.Forbidden)
 }
 
@@ -191,7 +193,7 @@ func TestFetch_FollowsFiveRedirectsAndNoMore(t *testing.T) {
 		}
 		http.Redirect(w, r, fmt.Sprintf("/%d", n-1), http.StatusTemporaryRedirect)
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin = origin })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
 	if got := get(t, f, "5"); got != "end" {
 		t.Errorf("got %q", got)
 	}
@@ -218,7 +220,7 @@ func TestFetch_RefusesTooLargeBeforeAndWhileReading(t *testing.T) {
 			_, _ = w.Write([]byte("0123456789"))
 		}
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin, c.MaxBytes = origin, 10 })
+	f := newFetcher(t, func(c *Config) { c.Origins, c.MaxBytes = []string{origin}, 10 })
 	refused(t, f, "announced", fault.TooLarge)
 	refused(t, f, "silent", fault.TooLarge)
 	if got := get(t, f, "fits"); got != "0123456789" {
@@ -232,7 +234,7 @@ func TestFetch_UnknownLengthGrowsAndGivesBackTheRest(t *testing.T) {
 		w.(http.Flusher).Flush()
 		_, _ = w.Write(body)
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin = origin })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
 	o, err := f.Fetch(t.Context(), "a.jpg")
 	if err != nil {
 		t.Fatal(Detail(err))
@@ -261,7 +263,7 @@ func TestFetch_CutBodyIsUpstream(t *testing.T) {
 		}
 		_ = rw.Flush()
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin = origin })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
 	refused(t, f, "length", fault.Upstream)
 	refused(t, f, "chunked", fault.Upstream)
 }
@@ -271,9 +273,11 @@ func TestFetch_RefusesCompressionItDidNotAskFor(t *testing.T) {
 	z := gzip.NewWriter(&packed)
 	_, _ = z.Write([]byte("picture"))
 	_ = z.Close()
-	f := newFetcher(t, func(c *Config) { c.Origin = serve(t, answer(200, "Content-Encoding", "gzip", packed.String())) })
+	f := newFetcher(t, func(c *Config) {
+		c.Origins = []string{serve(t, answer(200, "Content-Encoding", "gzip", packed.String()))}
+	})
 	refused(t, f, "a.jpg", fault.Upstream)
-	f = newFetcher(t, func(c *Config) { c.Origin = serve(t, answer(200, "Content-Encoding", "identity", "plain")) })
+	f = newFetcher(t, func(c *Config) { c.Origins = []string{serve(t, answer(200, "Content-Encoding", "identity", "plain"))} })
 	if got := get(t, f, "a.jpg"); got != "plain" {
 		t.Errorf("got %q", got)
 	}
@@ -292,13 +296,13 @@ func slow(t *testing.T, sent chan<- struct{}) string {
 
 func TestFetch_SlowOriginTimesOut(t *testing.T) {
 	sent := make(chan struct{}, 1)
-	f := newFetcher(t, func(c *Config) { c.Origin, c.Timeout = slow(t, sent), 50*time.Millisecond })
+	f := newFetcher(t, func(c *Config) { c.Origins, c.Timeout = []string{slow(t, sent)}, 50*time.Millisecond })
 	refused(t, f, "a.jpg", fault.Timeout)
 }
 
 func TestFetch_CallerWhoLeavesEndsASlowFetch(t *testing.T) {
 	sent := make(chan struct{}, 1)
-	f := newFetcher(t, func(c *Config) { c.Origin = slow(t, sent) })
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{slow(t, sent)} })
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-sent
@@ -318,7 +322,7 @@ func TestFetch_WaitsForMemoryUntilItIsReleased(t *testing.T) {
 			cancel() // who waits for memory has asked already
 		}
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin, c.Memory = origin, 10 })
+	f := newFetcher(t, func(c *Config) { c.Origins, c.Memory = []string{origin}, 10 })
 	first, err := f.Fetch(t.Context(), "first")
 	if err != nil {
 		t.Fatal(Detail(err))
@@ -347,7 +351,7 @@ func TestFetch_ManyAtOnceStayWithinTheBudget(t *testing.T) {
 		}
 		_, _ = w.Write(make([]byte, 40_000))
 	})
-	f := newFetcher(t, func(c *Config) { c.Origin, c.MaxBytes, c.Memory = origin, 60_000, 100_000 })
+	f := newFetcher(t, func(c *Config) { c.Origins, c.MaxBytes, c.Memory = []string{origin}, 60_000, 100_000 })
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {

@@ -12,20 +12,26 @@ import (
 //  1. An absolute URL that the allow-list has: that URL.
 //  2. A path that Root has, or that nobody else could have: the same path of
 //     the host that the client asked.
-//  3. Else the path under Origin.
+//  3. A path in a bucket, which may not be open to everybody: none.
+//  4. Else the path under its origin.
 func (f *Fetcher) Location(ref string) (string, bool) {
 	r, err := parseReference(ref)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", false
-	case r.url != nil: // 1
+	}
+	if r.url != nil { // 1
 		return r.url.String(), f.allow.has(r.url)
-	case f.origin == nil && f.cfg.Root == "":
+	}
+	from, below := f.originOf(r)
+	switch {
+	case from == nil && f.cfg.Root == "":
 		return "", false
-	case f.origin == nil || f.hasFile(r.path): // 2
+	case from == nil || f.hasFile(r.path): // 2
 		return (&url.URL{Path: "/" + r.path, RawPath: "/" + r.raw, RawQuery: r.query}).String(), true
-	default: // 3
-		return r.under(f.origin).String(), true
+	case from.bucket != nil: // 3
+		return "", false
+	default: // 4
+		return below.under(from.base).String(), true
 	}
 }
 

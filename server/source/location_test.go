@@ -22,6 +22,8 @@ func TestLocation_NamesOnlyWhatMayBeNamed(t *testing.T) {
 		{"the origin", "", "https://o.example/base/", "a%2Fb.jpg", "https://o.example/base/a%2Fb.jpg"},
 		{"an allowed URL", "", "", "https://cdn.example/a.jpg?x=1,2", "https://cdn.example/a.jpg?x=1,2"},
 		{"another URL", root, "https://o.example", "https://evil.example/a.jpg", ""},
+		{"an object", "", "s3://bucket", "a.jpg", ""},
+		{"a prefix", "", "/shop=https://o.example/base", "/shop/a%2Fb.jpg?x", "https://o.example/base/a%2Fb.jpg?x"},
 		{"no place at all", "", "", "a.jpg", ""},
 		// A path must not become a host of its own.
 		{"slashes", root, "", "///evil.example/a.jpg", "/evil.example/a.jpg"},
@@ -31,7 +33,10 @@ func TestLocation_NamesOnlyWhatMayBeNamed(t *testing.T) {
 		{"climbing", root, "", "../etc/passwd", ""},
 	} {
 		cfg := DefaultConfig()
-		cfg.Root, cfg.Origin, cfg.AllowOrigins = c.root, c.origin, []string{"cdn.example"}
+		cfg.Root, cfg.AllowOrigins = c.root, []string{"cdn.example"}
+		if c.origin != "" {
+			cfg.Origins = []string{c.origin}
+		}
 		f, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)

@@ -2,7 +2,6 @@ package source
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -181,22 +180,4 @@ func (r reference) under(base *url.URL) *url.URL {
 	u.RawPath = strings.TrimRight(base.EscapedPath(), "/") + "/" + r.raw
 	u.RawQuery = r.query
 	return &u
-}
-
-// parseOrigin reads the value of --origin; "" is none.
-func parseOrigin(s string) (*url.URL, error) {
-	if s == "" {
-		return nil, nil
-	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, err
-	}
-	if u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" {
-		return nil, fmt.Errorf("%s: want a plain base URL, such as http://images.internal/photos", s)
-	}
-	if err := checkURL(u); err != nil {
-		return nil, fmt.Errorf("%s: %w", s, err)
-	}
-	return u, nil
 }

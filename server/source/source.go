@@ -1,5 +1,5 @@
-// Package source fetches originals: pictures in a directory or behind http(s),
-// whole and hashed, within the operator's limits.
+// Package source fetches originals: pictures in a directory, behind http(s) or
+// in S3, whole and hashed, within the operator's limits.
 //
 // It is where requests of strangers become connections of ours, so every hop
 // is checked: the text of the address before it is used, the host against the
@@ -12,24 +12,29 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"focal/core/cache"
 	"focal/core/fault"
 	"focal/core/pixel"
+	"focal/server/bucket"
 )
 
 // Config says where originals may come from and how large they may be.
 type Config struct {
-	// Root is a directory that path sources are read from; Origin is a base
-	// URL that they are fetched from when Root is empty or does not have them.
-	// The operator names both, so both may be private.
-	Root   string // --root
-	Origin string // --origin
+	// Root is a directory that path sources are read from. Origins are where
+	// they come from when Root is empty or does not have them: `[/prefix=]base`
+	// each, where base is an http(s) URL or s3://bucket[/prefix] and takes the
+	// place of the prefix. The longest prefix wins. The operator names all of
+	// these, so all may be private.
+	Root    string   // --root
+	Origins []string // --origin
+	S3      bucket.Config
 	// AllowOrigins are the hosts that absolute URLs and redirects may name
 	// (see parsePattern). AllowPrivate lets them be private addresses.
 	AllowOrigins []string // --allow-origin
@@ -37,6 +42,9 @@ type Config struct {
 	// MaxBytes bounds one original, Memory all that are held at once.
 	MaxBytes int64 // --max-source-bytes
 	Memory   int64 // --source-memory
+	// Cache is how many bytes of answers are kept for their next use, besides
+	// Memory; 0 keeps none.
+	Cache int64 // --source-cache
 	// Timeout bounds one Fetch, waiting for memory included.
 	Timeout      time.Duration // --timeout
 	MaxRedirects int
@@ -48,6 +56,8 @@ func DefaultConfig() Config {
 	return Config{
 		MaxBytes:     100_000_000,
 		Memory:       256 << 20,
+		Cache:        64 << 20,
+		S3:           bucket.DefaultConfig(),
 		Timeout:      30 * time.Second,
 		MaxRedirects: 5,
 		UserAgent:    "focal",
@@ -67,8 +77,11 @@ func (c Config) Validate() error {
 			return bad("--root", "%s is not a directory", c.Root)
 		}
 	}
-	if _, err := parseOrigin(c.Origin); err != nil {
+	if err := checkOrigins(c.Origins); err != nil {
 		return bad("--origin", "%v", err)
+	}
+	if err := c.S3.Validate(); err != nil {
+		return err
 	}
 	if _, err := parseAllowList(c.AllowOrigins); err != nil {
 		return bad("--allow-origin", "%v", err)
@@ -78,6 +91,8 @@ func (c Config) Validate() error {
 		return bad("--max-source-bytes", "%d: want more than 0", c.MaxBytes)
 	case c.Memory <= 0:
 		return bad("--source-memory", "%d: want more than 0", c.Memory)
+	case c.Cache < 0:
+		return bad("--source-cache", "%d: want 0 or more", c.Cache)
 	case c.Timeout <= 0:
 		return bad("--timeout", "%v: want more than 0", c.Timeout)
 	case c.MaxRedirects < 0:
@@ -98,6 +113,7 @@ type Original struct {
 	LastModified time.Time
 	CacheControl string
 
+	header   http.Header // the origin's; nil for what must not be kept
 	memory   *memory
 	reserved atomic.Int64
 }
@@ -113,10 +129,12 @@ func (o *Original) Release() {
 
 // Fetcher fetches originals. It is safe for concurrent use.
 type Fetcher struct {
-	cfg    Config
-	origin *url.URL // nil without --origin
-	allow  allowList
-	memory *memory
+	cfg     Config
+	origins []*origin // longest prefix first
+	allow   allowList
+	memory  *memory
+	kept    *cache.Cache[*kept]
+	now     func() time.Time
 	// own connects to the operator's origin, wherever that is; guarded to
 	// everything else. They are two, so that a connection once made for the
 	// operator is never reused for a stranger.
@@ -128,7 +146,11 @@ func New(cfg Config) (*Fetcher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	origin, err := parseOrigin(cfg.Origin)
+	origins, err := openOrigins(cfg.Origins, cfg.S3)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := newKept(cfg.Cache)
 	if err != nil {
 		return nil, err
 	}
@@ -141,17 +163,26 @@ func New(cfg Config) (*Fetcher, error) {
 		guarded = newTransport(nil)
 	}
 	return &Fetcher{
-		cfg: cfg, origin: origin, allow: allow, own: own, guarded: guarded,
-		memory: newMemory(cfg.Memory),
+		cfg: cfg, origins: origins, allow: allow, own: own, guarded: guarded,
+		memory: newMemory(cfg.Memory), kept: kept, now: time.Now,
 	}, nil
 }
 
 // Close ends idle connections. Originals that are out stay valid.
-func (f *Fetcher) Close(context.Context) error {
+func (f *Fetcher) Close(ctx context.Context) error {
 	f.own.CloseIdleConnections()
 	f.guarded.CloseIdleConnections()
-	return nil
+	var errs []error
+	for _, o := range f.origins {
+		if o.bucket != nil {
+			errs = append(errs, o.bucket.Close(ctx))
+		}
+	}
+	return errors.Join(errs...)
 }
+
+// CacheStats returns the counts of the source cache.
+func (f *Fetcher) CacheStats() cache.Stats { return f.kept.Stats() }
 
 // Reserved returns how many bytes of the source-memory budget are taken, and
 // the budget.
@@ -162,7 +193,10 @@ func (f *Fetcher) Reserved() (taken, budget int64) { return f.memory.taken.Load(
 //
 //  1. An absolute URL is fetched if the allow-list has it.
 //  2. A path is looked for under Root,
-//  3. and, if it is not there, under Origin.
+//  3. and, if it is not there, at the origin of its longest prefix.
+//
+// What comes from an origin, 1 and 3, may come from the source cache (see
+// remember).
 //
 // Kinds: BadURL for an address that is malformed or climbs out, Loop for a
 // transform URL, Forbidden for a host or IP that is not allowed, NotFound,
@@ -176,16 +210,37 @@ func (f *Fetcher) Fetch(ctx context.Context, ref string) (*Original, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
 	if r.url != nil {
-		return f.fetchURL(ctx, r.url, false) // 1
+		return f.remember(ctx, f.address(r), func(ctx context.Context, known version) (*Original, error) {
+			return f.fetchURL(ctx, r.url, nil, known) // 1
+		})
 	}
+	from, below := f.originOf(r)
 	if f.cfg.Root != "" {
 		o, err := f.fetchFile(ctx, r.path) // 2
-		if err == nil || f.origin == nil || !fault.Is(err, fault.NotFound) {
+		if err == nil || from == nil || !fault.Is(err, fault.NotFound) {
 			return o, err
 		}
 	}
-	if f.origin != nil {
-		return f.fetchURL(ctx, r.under(f.origin), true) // 3
+	if from == nil {
+		return nil, fault.New(fault.NotFound, "source.Fetch", "no directory and no origin to take this path from (--root, --origin)")
 	}
-	return nil, fault.New(fault.NotFound, "source.Fetch", "no directory and no origin to take paths from (--root, --origin)")
+	return f.remember(ctx, f.address(r), func(ctx context.Context, known version) (*Original, error) { // 3
+		if from.bucket != nil {
+			return f.fetchObject(ctx, from.bucket, below.path, known)
+		}
+		return f.fetchURL(ctx, below.under(from.base), from.base, known)
+	})
+}
+
+// address is the one spelling of a reference that the source cache knows it
+// by. A path and an absolute URL never share one: they are not let go to the
+// same places.
+func (f *Fetcher) address(r reference) string {
+	if r.url != nil {
+		return r.url.String()
+	}
+	if from, _ := f.originOf(r); from != nil && from.bucket != nil {
+		return "/" + r.path
+	}
+	return "/" + r.raw + "?" + r.query
 }
