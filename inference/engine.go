@@ -2,9 +2,14 @@ package inference
 
 import (
 	"context"
+	"errors"
 
 	"focal/models"
 )
+
+// ErrDeviceLost is in the chain of an error after which nothing works on the
+// device until the process starts again. No request is to blame for it.
+var ErrDeviceLost = errors.New("the device is lost")
 
 // Engine loads models on one device. Load, Run and Close are called from
 // outside the scheduler's run loop; an Engine is safe for concurrent use.

@@ -82,6 +82,9 @@ type Config struct {
 	Adapters  Adapters
 	// Reason is why the device is not the one that was hoped for; Status says it.
 	Reason string
+	// OnLost is called, once, when the device or the runtime does not work any
+	// more: the process has to start again. Nil: requests fail until it does.
+	OnLost func(error)
 	// Metrics is where the collectors are registered; nil means nowhere.
 	Metrics prometheus.Registerer
 	// Log hears of what goes wrong outside any request; nil means slog.Default.

@@ -414,6 +414,45 @@ func TestHost_ContainsPanicsOfAdaptersAndEngines(t *testing.T) {
 	})
 }
 
+func TestHost_StopsAStuckRunLoadsTheModelAgainAndServesTheOthers(t *testing.T) {
+	open(t, func(c *Config) { c.Slots = 2 }, func(t *testing.T, h *house) {
+		h.engine.Set("detector", fake.Script{RunTime: 100 * time.Millisecond})
+		h.faces(photo(1, 80))
+		h.engine.Set("detector", fake.Script{RunGate: fake.NewGate()}) // for ever
+		began := time.Now()
+		_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(2, 80)})
+		expectKind(t, err, fault.Timeout, "stopped after 30s")
+		if took := time.Since(began); took != 30*time.Second { // virtual: the floor
+			t.Fatalf("stopped after %s", took)
+		}
+		if _, err := h.Foreground(t.Context(), inference.ForegroundRequest{Subject: photo(1, 80)}); err != nil {
+			t.Fatal(err)
+		}
+		h.engine.Set("detector", fake.Script{})
+		h.faces(photo(2, 80))
+		if c := h.engine.Counts("detector"); c.Loads != 2 || c.Closes != 1 {
+			t.Fatalf("%d loads, %d closes: want the session replaced", c.Loads, c.Closes)
+		}
+	})
+}
+
+func TestHost_SaysOnceThatTheDeviceIsLost(t *testing.T) {
+	calls := make(chan error, 9)
+	open(t, func(c *Config) { c.OnLost = func(err error) { calls <- err } }, func(t *testing.T, h *house) {
+		h.engine.Set("detector", fake.Script{Answer: func([]models.Tensor) ([]models.Tensor, error) {
+			return nil, fmt.Errorf("%w: error 700", inference.ErrDeviceLost)
+		}})
+		for n := range byte(3) {
+			_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(n, 80)})
+			expectKind(t, err, fault.Unavailable, "error 700") // nobody's fault: it may be tried again elsewhere
+		}
+		synctest.Wait()
+		if len(calls) != 1 {
+			t.Fatalf("called %d times, want 1", len(calls))
+		}
+	})
+}
+
 func TestHost_ServesOthersWhileAModelDoesNotLoad(t *testing.T) {
 	open(t, nil, func(t *testing.T, h *house) {
 		h.engine.Set("cutter", fake.Script{LoadErr: fault.New(fault.Corrupt, "fake.Load", "truncated file")})

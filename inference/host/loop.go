@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -49,6 +51,8 @@ type loop struct {
 	sessions map[sched.ModelID]*resident
 	jobs     map[sched.RequestID]*job
 	lastID   sched.RequestID
+	stops    map[sched.RunID]context.CancelFunc // of the runs under way
+	onLost   func(error)                        // nil once it has been called
 }
 
 type resident struct {
@@ -65,6 +69,8 @@ func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *cata
 		known:    map[sched.ModelID]models.Model{},
 		sessions: map[sched.ModelID]*resident{},
 		jobs:     map[sched.RequestID]*job{},
+		stops:    map[sched.RunID]context.CancelFunc{},
+		onLost:   cfg.OnLost,
 	}
 	var err error
 	l.sched, err = sched.New(cfg.Config, l)
@@ -242,8 +248,9 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 		j.started = l.now
 		items[i] = j.inputs
 	}
+	ctx := l.stoppable(run)
 	l.workers.Go(func() {
-		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(l.abort, session, items) })
+		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(ctx, session, items) })
 		if err != nil && l.abort.Err() != nil {
 			err = closed() // stopped by us: nobody is to blame
 		}
@@ -251,26 +258,63 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 			if err == nil {
 				l.answerAll(now, m, requests, done.outputs)
 			}
-			l.sched.OnDone(now, run, sched.Done{Memory: done.memory, Err: err})
+			l.done(now, run, done, err)
 		})
 	})
 }
 
+// stoppable returns the context of a run, which Stop ends.
+func (l *loop) stoppable(run sched.RunID) context.Context {
+	ctx, cancel := context.WithCancel(l.abort)
+	l.stops[run] = cancel
+	return ctx
+}
+
+// done tells the scheduler how a run went.
+func (l *loop) done(now time.Time, run sched.RunID, b batch, err error) {
+	l.stops[run]()
+	delete(l.stops, run)
+	if errors.Is(err, inference.ErrDeviceLost) {
+		l.lost(err)
+		err = fault.New(fault.Unavailable, "host.Run", "%w", err)
+	}
+	l.sched.OnDone(now, run, sched.Done{Memory: b.memory, Err: err})
+}
+
+// Stop asks the engine to end a run.
+func (l *loop) Stop(run sched.RunID) {
+	l.log.Error("a run takes far too long and is stopped", "run", run)
+	l.stops[run]()
+}
+
+// Lost gives up on a device whose run does not stop.
+func (l *loop) Lost(id sched.ModelID, running time.Duration) {
+	l.lost(fmt.Errorf("%w: a run of model %s does not stop after %s", inference.ErrDeviceLost, l.known[id].Name, running.Round(time.Second)))
+}
+
+func (l *loop) lost(err error) {
+	l.log.Error("inference has to start again", "err", err)
+	if call := l.onLost; call != nil {
+		l.onLost = nil
+		l.workers.Go(func() { call(err) })
+	}
+}
+
 // Probe runs a batch of zeros, and comes back with OnDone.
 func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
-	m, session := l.known[id], l.sessions[id].session
+	m, session, ctx := l.known[id], l.sessions[id].session, l.stoppable(run)
 	l.workers.Go(func() {
 		done, err := guard(l.log, "probe", func() (batch, error) {
 			inputs, err := zeros(c, n)
 			if err != nil {
 				return batch{}, err
 			}
-			return runTensors(l.abort, session, inputs, n)
+			return runTensors(ctx, session, inputs, n)
 		})
 		if err != nil && l.abort.Err() == nil {
 			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
 		}
-		l.do(func(now time.Time) { l.sched.OnDone(now, run, sched.Done{Memory: done.memory, Err: err}) })
+		l.do(func(now time.Time) { l.done(now, run, done, err) })
 	})
 }
 

@@ -148,6 +148,10 @@ func (s *Scheduler) begin(now time.Time, m *model, c Canvas, n int) *run {
 	s.crowd()
 	s.lastRun++
 	u := &run{id: s.lastRun, model: m, canvas: c, n: n, started: now, booked: m.runBytes(c, n)}
+	if s.cfg.StuckFloor > 0 {
+		u.due = now.Add(s.overrun(m, c, n))
+		s.wakeAt(u.due)
+	}
 	u.alone = len(s.runs) == 0 && s.loading() == 0
 	s.books.take(u.booked)
 	s.runs[u.id] = u
@@ -176,17 +180,18 @@ type Done struct {
 //     until the model is loaded again.
 //  2. A batch larger than one: each goes back to run alone, so that only the
 //     guilty fail. Those whose callers have left are not tried again.
-//  3. One alone: it is guilty, and hears why.
+//  3. One alone: it is guilty, and hears why; so it does where its run had to
+//     be stopped.
 func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	u := s.runs[id]
 	if u == nil {
 		return
 	}
-	m, p, n := u.model, u.model.profile(u.canvas), u.n
+	m, p, n, why := u.model, u.model.profile(u.canvas), u.n, RefusedRun
 	delete(s.runs, id)
 	s.books.give(u.booked)
 	m.running--
-	if d.Err == nil {
+	if d.Err == nil && !u.stopped {
 		p.observe(now, n, now.Sub(u.started), d.Memory, u.alone)
 	}
 	if u.probe {
@@ -198,6 +203,9 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 		return
 	}
 	m.lastUsed, s.idleSince = now, now
+	if d.Err != nil && u.stopped {
+		d.Err, why = stuck(m, now.Sub(u.started)), RefusedStuck
+	}
 	starved := fault.Is(d.Err, fault.Busy)
 	if starved && n > 1 {
 		p.cap = n / 2
@@ -211,7 +219,7 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 			s.enqueue(r)
 		default: // 3
 			delete(s.requests, r.ID)
-			s.do.Refuse(r.ID, RefusedRun, d.Err)
+			s.do.Refuse(r.ID, why, d.Err)
 		}
 	}
 	s.settle(now)

@@ -43,6 +43,7 @@ type model struct {
 
 	replaces *model // the version that serves until this one is loaded; nil for most
 
+	sick    bool  // a run had to be stopped: the session is not trusted any more
 	failure error // of the last load
 	fails   int   // loads failed in a row
 	retryAt time.Time
@@ -63,6 +64,9 @@ type run struct {
 	booked   int64
 	alone    bool // nothing else has run or loaded since it started
 	probe    bool
+
+	due           time.Time // beyond it the run is stuck
+	stopped, lost bool      // it was asked to stop; it did not
 }
 
 // restBytes is the booking of a loaded model.
@@ -186,6 +190,7 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 	if l.Rest > 0 {
 		m.rest = l.Rest
 	}
+	m.sick = false
 	for _, p := range m.profiles {
 		p.cap, p.avoid = 0, 0
 	}

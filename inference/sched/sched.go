@@ -80,6 +80,7 @@ const (
 	RefusedTooLarge Reason = "too_large"
 	RefusedLoad     Reason = "load_failed"
 	RefusedRun      Reason = "run_failed"
+	RefusedStuck    Reason = "stuck"
 	RefusedClosing  Reason = "closing"
 	RefusedUnknown  Reason = "unknown_model"
 )
@@ -90,6 +91,7 @@ const (
 	EvictedUnused  Reason = "unused"      // nobody asked for it for KeepAlive
 	EvictedOver    Reason = "over_budget" // it was measured to be larger than its room
 	EvictedRetired Reason = "new_version" // another version has taken over
+	EvictedStuck   Reason = "stuck"       // a run on it had to be stopped
 	EvictedClosing Reason = "closing"
 )
 
@@ -104,6 +106,11 @@ type Effects interface {
 	Run(r RunID, m ModelID, c Canvas, requests []RequestID)
 	// Probe runs a batch of n empty items on the loaded model, to measure it.
 	Probe(r RunID, m ModelID, c Canvas, n int)
+	// Stop asks a run to end early; its OnDone comes all the same.
+	Stop(r RunID)
+	// Lost says that a run has not ended although it was asked to: the device
+	// or the runtime does not work any more.
+	Lost(m ModelID, running time.Duration)
 	// Refuse is the request's answer.
 	Refuse(r RequestID, why Reason, err error)
 	// Replace sends new requests for old to next from now on.
@@ -155,6 +162,11 @@ type Config struct {
 	// nobody has asked for are measured; 0 means never. ProbeLimit is the longest
 	// run that is tried: whoever comes meanwhile may have to wait for it.
 	ProbeAfter, ProbeLimit time.Duration
+	// StuckFloor and StuckFactor are the watchdog's: a run is stopped that takes
+	// longer than the floor and the factor times its profile. A floor of 0
+	// switches it off.
+	StuckFloor  time.Duration
+	StuckFactor int
 	// RateHalfLife is how fast past requests stop counting for a model's worth.
 	RateHalfLife time.Duration
 	// Backoff is the wait after a first failed load; it doubles up to
@@ -170,7 +182,8 @@ func DefaultConfig() Config {
 		PriorityStep: 500 * time.Millisecond,
 		Turn:         time.Second, MaxWait: 10 * time.Second, MinResidence: 2 * time.Second, RateHalfLife: time.Minute,
 		ProbeLimit: time.Second,
-		Backoff:    time.Second, MaxBackoff: time.Minute,
+		StuckFloor: 30 * time.Second, StuckFactor: 10,
+		Backoff: time.Second, MaxBackoff: time.Minute,
 	}
 }
 
@@ -183,6 +196,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("%d slots, %d loads, queue limit %d: want at least 1 of each", c.Slots, c.Loads, c.QueueLimit)
 	case c.PriorityStep < 0 || c.Turn < 0 || c.MaxWait < 0 || c.MinResidence < 0 || c.KeepAlive < 0 || c.ProbeAfter < 0 || c.ProbeLimit < 0:
 		return fmt.Errorf("a negative duration in the scheduler's configuration")
+	case c.StuckFloor < 0 || c.StuckFactor < 1:
+		return fmt.Errorf("runs are stopped after %s and %d times their profile: want 0 (never) or more, and at least once", c.StuckFloor, c.StuckFactor)
 	case c.RateHalfLife <= 0 || c.Backoff <= 0 || c.MaxBackoff < c.Backoff:
 		return fmt.Errorf("rate half-life %s, back-off %s up to %s: want positive and rising", c.RateHalfLife, c.Backoff, c.MaxBackoff)
 	}
@@ -327,7 +342,8 @@ func (s *Scheduler) NextWake() time.Time { return s.wake }
 // settle brings the world in line with what is known. Every event ends here,
 // and nothing is started or sent away anywhere else.
 //
-//  1. Requests whose deadline has passed are refused.
+//  1. Requests whose deadline has passed are refused; runs that are stuck are
+//     stopped, and what they ran on leaves. (watch)
 //  2. A claim on memory that nobody needs any more is dropped; of one that
 //     stands, the victims that have stopped running leave.
 //  3. Models that nobody has used for KeepAlive leave, and retired ones that
@@ -337,7 +353,9 @@ func (s *Scheduler) NextWake() time.Time { return s.wake }
 //  6. If there is nothing to do, something is measured. (probe)
 func (s *Scheduler) settle(now time.Time) {
 	s.wake = time.Time{}
-	s.expire(now)      // 1
+	s.expire(now) // 1
+	s.watch(now)
+	s.evictSick(now)
 	s.tendClaim(now)   // 2
 	s.evictUnused(now) // 3
 	s.forgetRetired()  // 4
@@ -361,7 +379,7 @@ func (s *Scheduler) startNext(now time.Time) bool {
 //
 //  1. Its model is absent: load it, when a loading place is free and there is
 //     room for it at rest and for a first run, its warm-up.
-//  2. Its model is loading or leaving: wait for the event.
+//  2. Its model is loading or leaving, or about to: wait for the event.
 //  3. Its model is to leave for another's claim, or no slot or instance is
 //     free: wait. The batch forms meanwhile.
 //  4. A batch can be fixed: run it. (batch)
@@ -375,7 +393,7 @@ func (s *Scheduler) start(now time.Time, q *queue) bool {
 		}
 		s.load(now, m)
 		return true
-	case m.state != resident: // 2
+	case m.state != resident || m.sick: // 2
 		return false
 	case s.claim.takes(m) || len(s.runs) >= s.cfg.Slots || m.running >= m.Instances: // 3
 		return false

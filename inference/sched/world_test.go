@@ -145,6 +145,16 @@ func (w *world) Probe(r RunID, m ModelID, c Canvas, n int) {
 	w.check()
 }
 
+func (w *world) Stop(r RunID) {
+	if _, ok := w.runs[r]; !ok {
+		w.t.Fatalf("stop of run %d, which is not under way", r)
+	}
+	w.note("stop %d", r)
+	w.check()
+}
+
+func (w *world) Lost(m ModelID, _ time.Duration) { w.note("lost %s", m) }
+
 func (w *world) Refuse(id RequestID, why Reason, err error) {
 	if err == nil || why == "" {
 		w.t.Fatalf("request %d refused without a reason", id)

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"os"
 	"strings"
 
 	"focal/core/fault"
@@ -58,6 +59,7 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
 	h.Metrics, h.Reason = metrics, reason
+	h.OnLost = func(error) { os.Exit(exitLost) } // a supervisor starts it again; the host has logged why
 	if h.Profiles, err = profilesOf(repository); err != nil {
 		return nil, err
 	}
@@ -67,6 +69,10 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	}
 	return &Inference{Host: built, Engine: engine, Repository: repository}, nil
 }
+
+// exitLost is the status of a process whose device is lost: EX_UNAVAILABLE of
+// sysexits.h.
+const exitLost = 69
 
 // chooseDevice says where models run, and why where that was not asked for. An
 // explicit card that cannot be used is an error, never a slow surprise.
