@@ -9,7 +9,7 @@ import (
 
 func watched(c *Config) { c.StuckFloor, c.StuckFactor, c.Slots = second, 10, 2 }
 
-var stopped = errors.New("terminated")
+var errStopped = errors.New("terminated")
 
 func TestScheduler_StopsARunThatTakesFarTooLongAndLoadsTheModelAgain(t *testing.T) {
 	w := newWorld(t, watched, small("a"), small("b"))
@@ -24,7 +24,7 @@ func TestScheduler_StopsARunThatTakesFarTooLongAndLoadsTheModelAgain(t *testing.
 	w.ask("a") // waits for a session that works
 	w.ask("b")
 	w.expect(t, "stop 4", "run b [6]")
-	w.done(4, Done{Err: stopped})
+	w.done(4, Done{Err: errStopped})
 	w.expectRefused(t, id, RefusedStuck, fault.Timeout, "stopped after 2s")
 	w.unloaded("a")
 	w.loaded("a", Loaded{})
@@ -63,7 +63,7 @@ func TestScheduler_TriesTheOthersOfAStuckBatchAlone(t *testing.T) {
 	w.doneAll()
 	w.pass(second)
 	w.expect(t, "run a [2]", "run a [3 4]", "stop 3")
-	w.done(3, Done{Err: stopped})
+	w.done(3, Done{Err: errStopped})
 	w.unloaded("a")
 	w.loaded("a", Loaded{})
 	w.doneAll()
