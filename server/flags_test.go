@@ -23,6 +23,8 @@ var samples = map[string][2]string{
 	"inference-fallback": {"fail", ""}, // there are only two, and one is the default
 	"inference-token":    {"secret", "other"},
 	"sign-key":           {"one,two", "three"},
+	"presets":            {"thumb=width=200,height=100;card=width=300", "thumb=width=1"},
+	"only-presets":       {"true", ""},
 	"root":               {"/pictures", "/photos"},
 	"origin":             {"https://a.example,/shop=s3://shop/pictures", "https://b.example"},
 	"s3-endpoint":        {"http://127.0.0.1:9000", "https://s3.example"},
@@ -134,6 +136,15 @@ func TestFlags_FileTakesNumbersAsTheyAre(t *testing.T) {
 	want := mustParse(t, "serve", "--memory-budget=1MiB", "--max-pixels=100MP", "--workers=3", "--allow-private", "--timeout=1.5s", "--sign-key=1234", "--root=7").Serve
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestFlags_PresetsAreAMapInAFile(t *testing.T) {
+	noSettings(t)
+	got := mustParse(t, "serve", settings(t, "presets:", `  thumb: "width=200,background=rgb(1,2,3)"`, "  card: width=300")).Serve.Presets
+	want := map[string]string{"thumb": "width=200,background=rgb(1,2,3)", "card": "width=300"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

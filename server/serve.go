@@ -18,6 +18,9 @@ type serveCommand struct {
 
 	SignKey []string `help:"Serve only URLs that this key signed; repeatable, any one will do." placeholder:"KEY"`
 
+	Presets     map[string]string `help:"Option lists by name, for URLs such as /cdn-cgi/image/thumb/photo.jpg; here separated by semicolons, in a file a map." placeholder:"NAME=OPTIONS"`
+	OnlyPresets bool              `help:"Serve nothing but presets."`
+
 	sourceFlags    `embed:"" group:"Sources"`
 	pictureFlags   `embed:"" group:"Limits"`
 	inferenceFlags `embed:"" group:"Inference"`
@@ -31,8 +34,8 @@ func (c *serveCommand) config() app.ServeConfig {
 		Models:   c.inferenceFlags.config(c.workers()),
 		Pictures: c.pictureFlags.config(pipeline.Fallback(c.InferenceFallback)),
 		Sources:  c.sourceFlags.config(c.pictureFlags),
-		SignKeys: c.SignKey,
-		Timeout:  c.Timeout, Queue: c.queue(),
+		SignKeys: c.SignKey, Presets: c.Presets, OnlyPresets: c.OnlyPresets,
+		Timeout: c.Timeout, Queue: c.queue(),
 	}
 }
 

@@ -53,6 +53,10 @@ type Config struct {
 	// SignKeys makes the server refuse pictures whose URL none of them signed
 	// (--sign-key); none: URLs need no signature.
 	SignKeys []string
+	// Presets are option lists by name (--presets); OnlyPresets serves no
+	// other (--only-presets).
+	Presets     map[string]string
+	OnlyPresets bool
 	// Ready answers /readyz: a value for JSON, and whether the server is ready.
 	Ready func(ctx context.Context) (body any, ready bool)
 	// Samples lists sources that the start page links to.
@@ -87,6 +91,7 @@ type Server struct {
 	config   Config
 	sources  Sources
 	pictures Pictures
+	presets  presets
 	metrics  *metrics
 	http     *fasthttp.Server
 	scrape   fasthttp.RequestHandler
@@ -103,7 +108,11 @@ func New(c Config, sources Sources, pictures Pictures) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, sources: sources, pictures: pictures}
+	presets, err := newPresets(c.Presets, c.OnlyPresets)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: c, sources: sources, pictures: pictures, presets: presets}
 	s.metrics = newMetrics(c.Registry, func() float64 { return float64(s.admitted.Load()) })
 	s.scrape = scrapeHandler(c.Gatherer)
 	s.http = &fasthttp.Server{

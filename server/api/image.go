@@ -48,7 +48,7 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 		s.fail(ctx, err)
 		return
 	}
-	options, warnings, err := transform.Parse(opts)
+	options, warnings, err := s.presets.parse(opts)
 	if err != nil {
 		s.fail(ctx, err)
 		return

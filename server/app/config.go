@@ -64,8 +64,11 @@ type ServeConfig struct {
 	Pictures pipeline.Config
 	Sources  source.Config
 	SignKeys []string // keys of which one must have signed a URL; none: no signatures
-	Timeout  time.Duration
-	Queue    int // transform requests that may wait beyond the workers
+	// Presets are option lists by name; OnlyPresets serves no other.
+	Presets     map[string]string
+	OnlyPresets bool
+	Timeout     time.Duration
+	Queue       int // transform requests that may wait beyond the workers
 }
 
 // Validate reports unusable values.

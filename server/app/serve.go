@@ -80,7 +80,7 @@ func (s *Server) build(c ServeConfig) error {
 	}
 	a := api.DefaultConfig()
 	a.Version, a.Timeout, a.Log = c.Version, c.Timeout, s.log
-	a.SignKeys = c.SignKeys
+	a.SignKeys, a.Presets, a.OnlyPresets = c.SignKeys, c.Presets, c.OnlyPresets
 	a.Admitted = c.Pictures.Workers + c.Queue
 	a.Configured = c.Sources.Root != "" || len(c.Sources.Origins) > 0
 	a.Samples = func() []string { return samples(c.Sources.Root) }
