@@ -25,7 +25,7 @@ type Entry struct {
 // The inner part of every drawing; axes are outside of it.
 const (
 	width, height            = 560, 300
-	left, top, right, bottom = 52, 14, 14, 40
+	left, top, right, bottom = 52, 14, 24, 40
 )
 
 // series is how many colours there are before they repeat.
@@ -36,7 +36,8 @@ const series = 8
 type drawing struct {
 	b              strings.Builder
 	x0, x1, y0, y1 float64
-	log            bool // the x axis
+	step           float64 // between the lines of the y axis; 0 is a quarter
+	log            bool    // the x axis
 }
 
 func (d *drawing) x(v float64) float64 {
@@ -57,8 +58,11 @@ func escape(s string) string { return template.HTMLEscapeString(s) }
 
 // axes draws the frame, the lines of the y axis and the labels.
 func (d *drawing) axes(xName, yName string, xTicks []float64) {
-	for i := range 5 {
-		v := d.y0 + (d.y1-d.y0)*float64(i)/4
+	step := d.step
+	if step == 0 {
+		step = (d.y1 - d.y0) / 4
+	}
+	for v := d.y0; v < d.y1+step/2; v += step {
 		d.printf(`<line class="grid" x1="%d" x2="%d" y1="%.1f" y2="%.1f"/><text x="%d" y="%.1f" text-anchor="end">%.2f</text>`,
 			left, width-right, d.y(v), d.y(v), left-6, d.y(v)+4, v)
 	}
@@ -140,9 +144,10 @@ func scattered(title, yName, note string, dots []dot) (Chart, bool) {
 		low, high = math.Min(low, dots[i].ci[0]), math.Max(high, dots[i].ci[1])
 		first, last = math.Min(first, dots[i].x), math.Max(last, dots[i].x)
 	}
-	d := &drawing{x0: decade(first, math.Floor), x1: decade(last*1.01, math.Ceil), y0: math.Floor(low*20) / 20, y1: math.Ceil(high*20) / 20, log: true}
+	d := &drawing{x0: decade(first, math.Floor), x1: decade(last*1.01, math.Ceil), step: stepFor(high - low), log: true}
+	d.y0, d.y1 = math.Floor(low/d.step)*d.step, math.Ceil(high/d.step)*d.step
 	if d.y1 <= d.y0 {
-		d.y1 = d.y0 + 0.05
+		d.y1 = d.y0 + d.step
 	}
 	var ticks []float64
 	for t := d.x0; t <= d.x1*1.001; t *= 10 {
@@ -157,6 +162,16 @@ func scattered(title, yName, note string, dots []dot) (Chart, bool) {
 	}
 	c.SVG = d.svg(title)
 	return c, true
+}
+
+// stepFor is a round step that makes at most five of a range within 0 to 1.
+func stepFor(span float64) float64 {
+	for _, s := range []float64{0.01, 0.02, 0.05, 0.1} {
+		if span <= 5*s {
+			return s
+		}
+	}
+	return 0.2
 }
 
 func decade(v float64, round func(float64) float64) float64 {

@@ -76,6 +76,9 @@ func (e *Endpoint) Describe() report.Model { return report.Model{Model: e.name, 
 // TrainedOn is not known of a server.
 func (e *Endpoint) TrainedOn() []string { return nil }
 
+// Memory is not known of a server.
+func (e *Endpoint) Memory(context.Context) (resident, booked int64) { return 0, 0 }
+
 // Segment asks the server. Total is the round trip, with the answer read.
 func (e *Endpoint) Segment(ctx context.Context, s Source) (Cut, error) { return e.ask(ctx, s) }
 

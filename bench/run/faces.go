@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -55,13 +56,16 @@ func (d Detector) Find(ctx context.Context, file []byte) ([][5]float64, report.T
 	boxes := make([][5]float64, len(found.Faces))
 	w, h := float64(subject.Source.Width), float64(subject.Source.Height)
 	for i, f := range found.Faces {
-		boxes[i] = [5]float64{f.Box.X * w, f.Box.Y * h, f.Box.W * w, f.Box.H * h, f.Score}
+		boxes[i] = [5]float64{round(f.Box.X*w, 1e3), round(f.Box.Y*h, 1e3), round(f.Box.W*w, 1e3), round(f.Box.H*h, 1e3), round(f.Score, 1e6)}
 	}
 	return boxes, report.Times{
 		Decode: ms(decode), Pre: ms(found.Prepare), Queue: ms(found.Queue), Run: ms(found.Run),
 		Post: ms(infer - found.Prepare - found.Queue - found.Run), Infer: ms(infer), Total: ms(total),
 	}, nil
 }
+
+// round keeps a journal readable; it moves no figure.
+func round(v, steps float64) float64 { return math.Round(v*steps) / steps }
 
 // Faces measures one detector on one set.
 func Faces(ctx context.Context, d Detector, set *dataset.Faces, j *Journal, o Options) (report.Model, []report.Portrait, report.Dataset, error) {
@@ -174,7 +178,7 @@ func (l *facesLoop) finish(ctx context.Context) (report.Model, error) {
 		return l.journal.model(l.model), nil
 	}
 	m := l.model
-	m.PeakRSS, m.ModelBytes = peak(), l.detector.house.booked(ctx, l.detector.model.Name)
+	m.PeakRSS, m.ModelBytes = peak("self"), l.detector.house.booked(ctx, l.detector.model.Name)
 	m.Batches = l.journal.model(m).Batches
 	return m, l.journal.write(line{Model: &m})
 }

@@ -80,9 +80,10 @@ func resetPeak() {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0o200)
 }
 
-// peak is the most memory that was resident, in bytes; 0 where it is not known.
-func peak() int64 {
-	kib, err := strconv.ParseInt(strings.TrimSuffix(field("/proc/self/status", "VmHWM"), " kB"), 10, 64)
+// peak is the most memory that a process ("self" or its number) held resident,
+// in bytes; 0 where it is not known.
+func peak(process string) int64 {
+	kib, err := strconv.ParseInt(strings.TrimSuffix(field("/proc/"+process+"/status", "VmHWM"), " kB"), 10, 64)
 	if err != nil {
 		return 0
 	}

@@ -107,6 +107,11 @@ func (r *Rembg) Describe() report.Model {
 // TrainedOn is that of the weights.
 func (r *Rembg) TrainedOn() []string { return r.model.TrainedOn }
 
+// Memory is that of rembg's process since it began.
+func (r *Rembg) Memory(context.Context) (resident, booked int64) {
+	return peak(strconv.Itoa(r.process.Process.Pid)), 0
+}
+
 // Segment asks rembg for the mask of the file. The context is heard before it
 // starts only: rembg cannot be stopped.
 func (r *Rembg) Segment(ctx context.Context, s Source) (Cut, error) {

@@ -29,6 +29,9 @@ type Segmenter interface {
 	// Describe says what it is; TrainedOn what it has learnt from.
 	Describe() report.Model
 	TrainedOn() []string
+	// Memory is the most that its process held resident, and what is booked
+	// for the model, in bytes; 0 where it is not known.
+	Memory(ctx context.Context) (resident, booked int64)
 	// Segment returns the mask of a picture at the picture's size.
 	Segment(ctx context.Context, s Source) (Cut, error)
 }
@@ -62,6 +65,10 @@ func (h *House) Segmenter(name string) (Segmenter, error) {
 
 func (s segmenter) Describe() report.Model { return s.house.describe(s.model) }
 func (s segmenter) TrainedOn() []string    { return s.model.TrainedOn }
+
+func (s segmenter) Memory(ctx context.Context) (resident, booked int64) {
+	return peak("self"), s.house.booked(ctx, s.model.Name)
+}
 
 // Segment goes the way of `focal foreground --mask`.
 func (s segmenter) Segment(ctx context.Context, src Source) (Cut, error) {
@@ -243,10 +250,7 @@ func (l *segmentLoop) finish(ctx context.Context) (report.Model, error) {
 		return l.journal.model(l.model), nil
 	}
 	m := l.model
-	m.PeakRSS = peak()
-	if s, ok := l.segmenter.(segmenter); ok {
-		m.ModelBytes = s.house.booked(ctx, s.model.Name)
-	}
+	m.PeakRSS, m.ModelBytes = l.segmenter.Memory(ctx)
 	m.Batches = l.journal.model(m).Batches
 	return m, l.journal.write(line{Model: &m})
 }
