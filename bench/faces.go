@@ -23,7 +23,7 @@ type facesCommand struct {
 
 // Run measures every face model on every set.
 func (c *facesCommand) Run(ctx context.Context, log *slog.Logger) error {
-	sets, err := openAll(c.Dataset, dataset.OpenFaces)
+	sets, err := openAll(c.Dataset, c.Tags, dataset.OpenFaces)
 	if err != nil {
 		return err
 	}

@@ -44,10 +44,10 @@ func TestCommands_ReadTheFlagsOfTheContract(t *testing.T) {
 // Results are told apart by the names of sets.
 func TestOpenAll_RefusesTwoSetsOfOneName(t *testing.T) {
 	open := func(dir string) (*dataset.Pairs, error) { return &dataset.Pairs{Dir: dir}, nil }
-	if _, err := openAll([]string{"x/humans", "y/humans/"}, open); err == nil {
+	if _, err := openAll([]string{"x/humans", "y/humans/"}, "", open); err == nil {
 		t.Error("two sets of one name were opened")
 	}
-	if sets, err := openAll([]string{"x/humans", "x/objects"}, open); err != nil || len(sets) != 2 {
+	if sets, err := openAll([]string{"x/humans", "x/objects"}, "", open); err != nil || len(sets) != 2 {
 		t.Errorf("got %v, %v", sets, err)
 	}
 }

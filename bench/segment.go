@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 
 	"focal/bench/dataset"
@@ -34,7 +35,7 @@ func (c *segmentCommand) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Threshold < 1 || c.Threshold > 255 {
 		return fault.New(fault.Invalid, "main.segment", "--threshold %d: want 1 to 255", c.Threshold)
 	}
-	sets, err := openAll(c.Dataset, dataset.OpenPairs)
+	sets, err := openAll(c.Dataset, c.Tags, dataset.OpenPairs)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,17 @@ func (c *segmentCommand) Run(ctx context.Context, log *slog.Logger) error {
 
 // openAll opens sets, which must have different names: results are told apart
 // by them.
-func openAll[S any](dirs []string, open func(string) (S, error)) ([]S, error) {
+func openAll[S tagged](dirs []string, tags string, open func(string) (S, error)) ([]S, error) {
+	var more map[string][]string
+	if tags != "" {
+		text, err := os.ReadFile(tags)
+		if err != nil {
+			return nil, fault.New(fault.NotFound, "main.openAll", "--tags: %w", err)
+		}
+		if more, err = dataset.ParseTags(text); err != nil {
+			return nil, err
+		}
+	}
 	var sets []S
 	names := map[string]string{}
 	for _, dir := range dirs {
@@ -72,9 +83,15 @@ func openAll[S any](dirs []string, open func(string) (S, error)) ([]S, error) {
 		if err != nil {
 			return nil, err
 		}
+		s.Tag(more)
 		sets = append(sets, s)
 	}
 	return sets, nil
+}
+
+// tagged is a set of either kind.
+type tagged interface {
+	Tag(map[string][]string)
 }
 
 // measure goes over all sets with all that makes masks.

@@ -99,6 +99,20 @@ func subsets(stem string, tags map[string][]string) []string {
 	return append([]string{All, kind}, tags[stem]...)
 }
 
+// Tag puts pictures into more subsets, by stem.
+func (s *Pairs) Tag(tags map[string][]string) {
+	for i := range s.Pairs {
+		s.Pairs[i].Subsets = append(s.Pairs[i].Subsets, tags[s.Pairs[i].Stem]...)
+	}
+}
+
+// Tag puts pictures into more subsets, by stem.
+func (s *Faces) Tag(tags map[string][]string) {
+	for i := range s.Portraits {
+		s.Portraits[i].Subsets = append(s.Portraits[i].Subsets, tags[s.Portraits[i].Stem]...)
+	}
+}
+
 // files lists the plain files of a folder by stem, and the stems in order. Two
 // files of one stem are a problem; the first by name stays.
 func files(dir string) (byStem map[string]string, problems []Problem, err error) {
