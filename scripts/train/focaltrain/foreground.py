@@ -169,6 +169,7 @@ def main() -> None:
     a.add_argument("--seed", type=int, default=6)
     a.add_argument("--threads", type=int, default=1)
     a.add_argument("--export-side", type=int, default=192)
+    a.add_argument("--export-smaller", type=int, default=128, help="the second size that the file looks at the picture in")
     a.add_argument("--weights", type=Path, default=SHIPPED / "resume.pt")
     a.add_argument("--runs", type=Path, default=pool.CACHE / "foreground-run")
     a.add_argument("--ship", action="store_true", help="when the slice has ended, write model.onnx and the weights to resume from")
@@ -182,7 +183,13 @@ def main() -> None:
         slices.train(run, plan, Batches(data, o.side, o.batch), loss, lambda net: check(net, data, o.export_side))
     if o.ship:
         example = torch.zeros(2, 3, o.export_side, o.export_side)
-        export(ForegroundExport(run.average.net).eval(), example, SHIPPED / "model.onnx", ["mask"], free_sides=False)
+        export(
+            ForegroundExport(run.average.net, o.export_side, o.export_smaller).eval(),
+            example,
+            SHIPPED / "model.onnx",
+            ["mask"],
+            free_sides=False,
+        )
         pin(SHIPPED / "model.onnx")
         run.save_small(o.weights)
 

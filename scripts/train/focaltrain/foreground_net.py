@@ -69,17 +69,21 @@ class ForegroundNet(nn.Module):
 class ForegroundExport(nn.Module):
     """What the file holds: the mask at the input's size, 0 to 1.
 
-    It looks at the picture and at its mirror image, and takes the mean of both
-    logits: at this size the second look costs little and mends what the first
-    wavers about.
+    It looks at the picture and at its mirror image, at the input's size and at
+    a smaller one, and takes the mean: at these sizes four looks cost little, and
+    they mend what a single one wavers about.
     """
 
-    def __init__(self, net: ForegroundNet) -> None:
+    def __init__(self, net: ForegroundNet, side: int, smaller: int) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.side, self.smaller = net, side, smaller
 
     def forward(self, x: Tensor) -> Tensor:
+        small = F.interpolate(x, size=(self.smaller, self.smaller), mode="bilinear", align_corners=False)
+        return (self._look(x) + self._look(small)) / 2
+
+    def _look(self, x: Tensor) -> Tensor:
         fine, _ = self.net(torch.cat([x, x.flip(3)]))
         both = fine.reshape(2, -1, 1, fine.shape[2], fine.shape[3])
         mean = (both[0] + both[1].flip(3)) / 2
-        return torch.sigmoid(F.interpolate(mean, scale_factor=2.0, mode="bilinear", align_corners=False))
+        return torch.sigmoid(F.interpolate(mean, size=(self.side, self.side), mode="bilinear", align_corners=False))
