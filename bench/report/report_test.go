@@ -296,7 +296,9 @@ func TestPage_IsSelfContainedAndEscapes(t *testing.T) {
 
 func TestWriteCSV_HasALineForEveryRow(t *testing.T) {
 	r := results(0.9, 100, 10, 0)
-	r.Faces = append(r.Faces, report.Faces{Model: report.Model{Dataset: "faces", Model: "f"}, AP50: 0.5})
+	r.Faces = append(r.Faces,
+		report.Faces{Model: report.Model{Dataset: "faces", Model: "f"}, Images: 2, AP50: 0.5},
+		report.Faces{Model: report.Model{Dataset: "faces", Model: "g"}, Failed: 2})
 	path := filepath.Join(t.TempDir(), "results.csv")
 	if err := r.WriteCSV(path); err != nil {
 		t.Fatal(err)
@@ -307,7 +309,7 @@ func TestWriteCSV_HasALineForEveryRow(t *testing.T) {
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil || len(rows) != 3 {
+	if err != nil || len(rows) != 4 {
 		t.Fatal(rows, err)
 	}
 	cell := func(row int, name string) string {
@@ -319,7 +321,7 @@ func TestWriteCSV_HasALineForEveryRow(t *testing.T) {
 		t.Fatalf("no column %q", name)
 		return ""
 	}
-	if cell(1, "task") != "segment" || cell(1, "iou_mean") != "0.9" || cell(1, "ap50") != "" || cell(2, "ap50") != "0.5" || cell(2, "dataset") != "faces" {
+	if cell(1, "task") != "segment" || cell(1, "iou_mean") != "0.9" || cell(1, "ap50") != "" || cell(2, "ap50") != "0.5" || cell(2, "dataset") != "faces" || cell(3, "failed") != "2" || cell(3, "ap50") != "" {
 		t.Errorf("got %v", rows)
 	}
 }

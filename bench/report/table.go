@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -28,10 +29,10 @@ func (r Results) WriteCSV(path string) error {
 	w := csv.NewWriter(&b)
 	rows := [][]string{columns}
 	for _, s := range r.Segment {
-		rows = append(rows, line(s.cells()))
+		rows = append(rows, line(s.cells(), s.Images))
 	}
 	for _, f := range r.Faces {
-		rows = append(rows, line(f.cells()))
+		rows = append(rows, line(f.cells(), f.Images))
 	}
 	if err := w.WriteAll(rows); err != nil {
 		return fault.New(fault.Internal, "report.WriteCSV", "%w", err)
@@ -39,9 +40,14 @@ func (r Results) WriteCSV(path string) error {
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
 
-func line(cells map[string]any) []string {
+// line writes a row. Where no picture was measured there are no figures, and
+// not figures of zero.
+func line(cells map[string]any, images int) []string {
 	out := make([]string, len(columns))
 	for i, c := range columns {
+		if images == 0 && i > slices.Index(columns, "threshold") {
+			break
+		}
 		switch v := cells[c].(type) {
 		case float64:
 			out[i] = strconv.FormatFloat(v, 'g', 7, 64)
@@ -99,6 +105,10 @@ func (r Results) Text() string {
 	if len(r.Segment) > 0 {
 		fmt.Fprintf(w, "dataset\tsubset\tmodel\timages\tfailed\tIoU\t95 %%\tDice\taccuracy\tpooled IoU\tMAE\tmax F\tS\tboundary\tinfer ms\ttotal ms\timg/s\t\n")
 		for _, s := range r.Segment {
+			if s.Images == 0 {
+				fmt.Fprintf(w, "%s\t%s\t%s%s\t0\t%d\t%s\n", s.Dataset, s.Subset, s.Model.Model, mark(s.Leak), s.Failed, strings.Repeat("–\t", 12))
+				continue
+			}
 			fmt.Fprintf(w, "%s\t%s\t%s%s\t%d\t%d\t%.4f\t%.3f-%.3f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.0f\t%.0f\t%.2f\t\n",
 				s.Dataset, s.Subset, s.Model.Model, mark(s.Leak), s.Images, s.Failed, s.IoU.Mean, s.IoU.CI95[0], s.IoU.CI95[1], s.Dice.Mean, s.Accuracy.Mean,
 				s.IoU.Pooled, s.MAE, s.FMax, s.S, s.BoundaryIoU, s.Timing.Infer.P50, s.Timing.Total.P50, s.Rate)
@@ -107,6 +117,10 @@ func (r Results) Text() string {
 	if len(r.Faces) > 0 {
 		fmt.Fprintf(w, "dataset\tsubset\tmodel\timages\tfailed\tAP50\t95 %%\tAP\tscore\tprecision\trecall\tfalse alarms\tcentres in outer box\tinfer ms\ttotal ms\timg/s\tkB/img\t\n")
 		for _, f := range r.Faces {
+			if f.Images == 0 {
+				fmt.Fprintf(w, "%s\t%s\t%s%s\t0\t%d\t%s\n", f.Dataset, f.Subset, f.Model.Model, mark(f.Leak), f.Failed, strings.Repeat("–\t", 11))
+				continue
+			}
 			fmt.Fprintf(w, "%s\t%s\t%s%s\t%d\t%d\t%.4f\t%.3f-%.3f\t%.4f\t%.2f\t%.4f\t%.4f\t%d on %d of %d\t%.4f\t%.0f\t%.0f\t%.2f\t%.0f\t\n",
 				f.Dataset, f.Subset, f.Model.Model, mark(f.Leak), f.Images, f.Failed, f.AP50, f.AP50CI[0], f.AP50CI[1], f.AP, f.Threshold, f.Precision, f.Recall,
 				f.FalseAlarms, f.Alarmed, f.NoFace, f.Outer.Centres, f.Timing.Infer.P50, f.Timing.Total.P50, f.Rate, float64(f.Bytes)/1000)
