@@ -159,7 +159,7 @@ def check(net: nn.Module, data: pool.Foreground, side: int) -> dict[str, float]:
 
 def main() -> None:
     a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--steps", type=int, default=4000)
+    a.add_argument("--steps", type=int, default=1_000_000, help="end the slice after so many; 0: only ship")
     a.add_argument("--minutes", type=float, default=100, help="end the slice here even if steps are left")
     a.add_argument("--rate", type=float, default=3e-3)
     a.add_argument("--rate-end", type=float, default=1e-5, help="equal to --rate: a slice that others follow")
@@ -179,7 +179,7 @@ def main() -> None:
     data = pool.Foreground()
     run = slices.Run.open(ForegroundNet(), o.runs, o.weights, decay=0.02)
     if o.steps > 0:
-        plan = slices.Slice(o.steps, o.rate, o.rate_end, o.seed, o.threads, o.minutes, o.warmup)
+        plan = slices.Slice(o.steps, o.rate, o.rate_end, o.seed, o.minutes, o.warmup)
         slices.train(run, plan, Batches(data, o.side, o.batch), loss, lambda net: check(net, data, o.export_side))
     if o.ship:
         example = torch.zeros(2, 3, o.export_side, o.export_side)

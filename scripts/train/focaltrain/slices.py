@@ -25,7 +25,6 @@ class Slice:
     rate: float
     rate_end: float
     seed: int
-    threads: int
     minutes: float = 1e9  # stop here even if steps are left
     warmup: int = 0
 
