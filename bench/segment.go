@@ -121,6 +121,7 @@ func (c *segmentCommand) measure(ctx context.Context, h *run.House, j *run.Journ
 			evidence.Pictures = append(evidence.Pictures, pictures...)
 		}
 	}
+	r.Differences = report.Differences(evidence.Pictures, c.Threshold, c.Seed)
 	return r, evidence, nil
 }
 

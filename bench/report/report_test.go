@@ -124,6 +124,31 @@ func TestSegments_CountFailuresAndLeaveThemOut(t *testing.T) {
 	}
 }
 
+// A model that is better by 0.25 on every picture is so for sure, though the
+// pictures differ among themselves by far more; one that is so by turns is not.
+func TestDifferences_CompareThePicturesInPairs(t *testing.T) {
+	var pictures []report.Picture
+	add := func(model string, iou func(i int) int64) {
+		for i := range 20 {
+			p := binary("set", strconv.Itoa(i), iou(i), iou(i), 100, 1000, "all", "hard")
+			p.Model = model
+			pictures = append(pictures, p)
+		}
+	}
+	add("a", func(i int) int64 { return int64(3*i) + 35 })
+	add("b", func(i int) int64 { return int64(3*i) + 10 })
+	add("c", func(i int) int64 { return int64(3*i) + 35 + int64(i%2*20-10) })
+	got := report.Differences(pictures, 128, 1)
+	if len(got) != 3 {
+		t.Fatalf("%d differences", len(got))
+	}
+	near(t, "a and b", got[0].IoU, 0.25, 1e-9)
+	near(t, "low", got[0].CI95[0], 0.25, 1e-9)
+	if !got[0].Sure || got[1].Sure || !got[2].Sure || !strings.Contains(got[2].Text(), "c is better than b") {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // The reference detections from a score of 0.5 on, at 0.6, come to the figures
 // of the reference README; its AP counts lower scores too.
 func TestFacesRows_ComeToTheReferenceTable(t *testing.T) {

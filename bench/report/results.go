@@ -32,6 +32,9 @@ type Results struct {
 	Datasets []Dataset         `json:"datasets"`
 	Segment  []Segment         `json:"segment,omitempty"`
 	Faces    []Faces           `json:"faces,omitempty"`
+	// Differences say which of two models is better on a set, and whether that
+	// is more than chance.
+	Differences []Difference `json:"differences,omitempty"`
 }
 
 // Machine is what a run ran on.

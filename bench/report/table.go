@@ -153,6 +153,9 @@ func (r Results) notes(b *strings.Builder) {
 	for _, f := range r.Faces {
 		note(f.Model)
 	}
+	for _, d := range r.Differences {
+		fmt.Fprintln(b, d.Text())
+	}
 	for _, d := range r.Datasets {
 		if len(d.Problems) > 0 {
 			fmt.Fprintf(b, "%s: %d files with problems, %d of them left out (results.json names them)\n", d.Name, len(d.Problems), d.LeftOut)
