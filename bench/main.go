@@ -25,6 +25,7 @@ type commands struct {
 	Segment  segmentCommand  `cmd:"" help:"Measure foreground masks: accuracy and time, of models here, rembg and endpoints."`
 	Faces    facesCommand    `cmd:"" help:"Measure face detection: average precision, crops and time."`
 	Load     loadCommand     `cmd:"" help:"Load a server at a steady rate and measure latency from the intended send time."`
+	Simulate simulateCommand `cmd:"" help:"Drive the scheduler with virtual time, beside simple policies, and a fleet."`
 	Datasets datasetsCommand `cmd:"" help:"Look at sets of pictures, and check them."`
 	Report   reportCommand   `cmd:"" help:"Join results of several runs in one page, one column each; judge one against a baseline."`
 	Version  versionCommand  `cmd:"" help:"Print the versions."`

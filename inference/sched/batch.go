@@ -35,11 +35,12 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 			s.refuse(line[0], RefusedLate, late(m, after))
 			continue
 		}
-		for n > 0 && !s.fits(m, m.runBytes(q.canvas, n)) { // 6
+		for n > 0 && !s.fitsRun(m, m.runBytes(q.canvas, n)) { // 6
 			n, full = n-1, true
 		}
 		if n == 0 {
-			s.room(now, q, m.runBytes(q.canvas, 1))
+			need := m.runBytes(q.canvas, 1)
+			s.room(now, q, need, need)
 			return nil
 		}
 		if due := delayEnd(line, m.MaxDelay, p); !full && now.Before(due) { // 7

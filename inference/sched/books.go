@@ -89,6 +89,19 @@ func (s *Scheduler) fits(m *model, need int64) bool {
 	return s.books.booked-s.leaving()+s.claim.need+need <= s.limit(s.claim.model, s.claim.need)
 }
 
+// fitsRun is fits for a run. Runs are short: they may use what another's claim
+// counts on for as long as it waits for more than runs, such as a load or a
+// victim's end.
+func (s *Scheduler) fitsRun(m *model, need int64) bool {
+	if s.fits(m, need) {
+		return true
+	}
+	if s.claim == nil || s.claim.model == m || s.books.booked+need > s.limit(m, need) {
+		return false
+	}
+	return s.books.booked-s.running()+s.claim.need > s.limit(s.claim.model, s.claim.need)
+}
+
 // leaving is the memory on its way back: of models that unload, and of the
 // claim's victims with their runs.
 func (s *Scheduler) leaving() int64 {
@@ -123,8 +136,61 @@ func (s *Scheduler) ending() int64 {
 	return sum
 }
 
+// roomToLoad reports whether m can be loaded for who waits in q, and if not,
+// does what leads there. Besides m at rest there must be room for runs: without
+// that rule models at rest fill the memory, and none of them can run.
+//
+//  1. There must be room for m at rest, and for its warm-up or the largest run
+//     of one item that anybody waits for: make it. (room)
+//  2. There should be room for both at the same time, so that others run while
+//     m loads: idle models leave for it, but nobody waits for that.
+func (s *Scheduler) roomToLoad(now time.Time, q *queue) bool {
+	m := q.model
+	others, running := int64(0), s.running()
+	for _, o := range s.models {
+		if o != m && (o.state == resident || o.state == loading) {
+			others = max(others, o.workBytes())
+		}
+	}
+	// What runs has its room already, and gives it back.
+	most, least := s.books.budget-s.fixed(m), m.restBytes()+m.warmBytes()
+	settled := max(least, min(most, m.restBytes()+max(m.workBytes(), others)))
+	if !s.room(now, q, max(least, settled-running), settled) { // 1
+		return false
+	}
+	both := min(most, least+max(others-running, 0))
+	short := s.books.booked - s.leaving() + both - s.limit(m, both)
+	if short <= 0 { // 2
+		return s.fits(m, both)
+	}
+	victims := s.victims(now, m, short, theIdle)
+	if victims == nil {
+		return true
+	}
+	s.claimFor(now, m, both, victims)
+	return false
+}
+
+// workBytes is the largest run of one item that somebody waits for.
+func (m *model) workBytes() int64 {
+	most := int64(0)
+	for _, q := range m.order {
+		most = max(most, m.runBytes(q.canvas, 1))
+	}
+	return most
+}
+
+// running is the memory of the runs under way.
+func (s *Scheduler) running() int64 {
+	sum := int64(0)
+	for _, u := range s.runs {
+		sum += u.booked
+	}
+	return sum
+}
+
 // room reports whether need can be booked for q's model now, and if not, does
-// what leads there:
+// what leads to settled bytes beside what is loaded when no run is under way:
 //
 //  1. It fits: yes.
 //  2. Another has the claim: wait for his turn to end.
@@ -134,7 +200,7 @@ func (s *Scheduler) ending() int64 {
 //  6. The first in q has lost patience: busy models are drained for it too.
 //  7. Its head has waited MaxWait: so are those that have just come.
 //  8. Wait, at most until 5, 6 or 7 may have changed.
-func (s *Scheduler) room(now time.Time, q *queue, need int64) bool {
+func (s *Scheduler) room(now time.Time, q *queue, need, settled int64) bool {
 	m := q.model
 	if s.fits(m, need) { // 1
 		return true
@@ -146,9 +212,9 @@ func (s *Scheduler) room(now time.Time, q *queue, need int64) bool {
 		s.refuseQueue(q, RefusedTooLarge, err)
 		return false
 	}
-	short := s.books.booked - s.ending() + need - s.limit(m, need)
+	short := s.books.booked - s.ending() + settled - s.limit(m, settled)
 	if short <= 0 { // 4
-		s.claimFor(now, m, need, nil)
+		s.claimFor(now, m, settled, nil)
 		return false
 	}
 	impatient := q.impatient()
@@ -168,7 +234,7 @@ func (s *Scheduler) room(now time.Time, q *queue, need int64) bool {
 		}
 		return false
 	}
-	s.claimFor(now, m, need, victims)
+	s.claimFor(now, m, settled, victims)
 	return false
 }
 

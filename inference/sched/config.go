@@ -42,8 +42,7 @@ type Config struct {
 	// start.
 	MaxWait time.Duration
 	// MinResidence is how long a loaded model stays when another wants its
-	// room, even idle; where its load time is known, at most twice that, so
-	// that swapping takes at most a third of the time.
+	// room, even idle; where its load time is known, at most twice that.
 	MinResidence time.Duration
 	// KeepAlive is how long an unused model stays when nobody wants its room;
 	// 0 means for ever.
@@ -70,7 +69,9 @@ func DefaultConfig() Config {
 		Budget: 1 << 30, Slots: 2, Loads: 2, QueueLimit: 256,
 		Weights:      [classes]int{inference.ClassServer: 4, inference.ClassDirect: 1},
 		PriorityStep: 500 * time.Millisecond,
-		Turn:         time.Second, MaxWait: 10 * time.Second, MinResidence: 2 * time.Second, RateHalfLife: time.Minute,
+		// Turn and MinResidence are short by simulation (docs/performance.md): a
+		// place that is kept for an idle model costs more than swaps do.
+		Turn: 500 * time.Millisecond, MaxWait: 10 * time.Second, MinResidence: 100 * time.Millisecond, RateHalfLife: time.Minute,
 		ProbeLimit: time.Second,
 		StuckFloor: 30 * time.Second, StuckFactor: 10,
 		Backoff: time.Second, MaxBackoff: time.Minute,

@@ -285,7 +285,7 @@ func (s *Scheduler) startNext(now time.Time) bool {
 // start gets q going, if it can:
 //
 //  1. Its model is absent: load it, when a loading place is free and there is
-//     room for it at rest and for a first run, its warm-up.
+//     room for it at rest and for runs. (roomToLoad)
 //  2. Its model is loading or leaving, or about to: wait for the event.
 //  3. Its model is to leave for another's claim, or no slot or instance is
 //     free: wait. The batch forms meanwhile.
@@ -295,7 +295,7 @@ func (s *Scheduler) start(now time.Time, q *queue) bool {
 	m := q.model
 	switch {
 	case m.state == absent: // 1
-		if s.loading() >= s.cfg.Loads || !s.room(now, q, m.restBytes()+m.warmBytes()) {
+		if s.loading() >= s.cfg.Loads || !s.roomToLoad(now, q) {
 			return false
 		}
 		s.load(now, m)

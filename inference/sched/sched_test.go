@@ -287,6 +287,36 @@ func served(w *world, id RequestID) bool {
 	return slices.ContainsFunc(w.started, func(r batchRun) bool { return slices.Contains(r.requests, id) })
 }
 
+func TestScheduler_RunsGoOnWhileAClaimWaitsForALoad(t *testing.T) {
+	w := newWorld(t, nil, small("a"), Spec{ID: "b", Rest: 400, Run: 50}, Spec{ID: "c", Rest: 480, Run: 20})
+	w.resident("a")
+	w.ask("b")
+	w.ask("c") // has room when b's warm-up is over
+	w.ask("a")
+	w.expect(t, "load b", "run a [4]")
+	w.loaded("b", Loaded{})
+	w.ask("a")
+	w.doneAll() // b takes more for a run than c leaves
+	w.expect(t, "run b [2]")
+	w.doneAll()
+	w.expect(t, "load c")
+}
+
+// 500 + 440 and a warm-up of 10 fit in 1000, but then a, which takes 100 for a
+// run, could not run any more.
+func TestScheduler_LoadsNothingThatLeavesNoRoomToRun(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Slots = 2 }, Spec{ID: "a", Rest: 500, Run: 100, Instances: 1}, Spec{ID: "b", Rest: 340, Run: 10}, Spec{ID: "c", Rest: 100, Run: 10})
+	w.resident("a", "b")
+	w.ask("a")
+	w.ask("a")
+	w.ask("c")
+	w.expect(t, "run a [3]")
+	w.doneAll()
+	w.expect(t, "run a [4]")
+	w.doneAll() // nobody waits for a
+	w.expect(t, "load c")
+}
+
 func TestScheduler_KeepsALoadedModelForItsResidence(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Turn = 0 }, large("a"), large("b"))
 	w.ask("a")

@@ -56,6 +56,7 @@ func newWorld(t rapid.TB, change func(*Config), specs ...Spec) *world {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Budget, cfg.Slots = 1000, 1
+	cfg.Turn, cfg.MinResidence = second, 2*second
 	if change != nil {
 		change(&cfg)
 	}
@@ -137,8 +138,10 @@ func (w *world) Probe(r RunID, m ModelID, c Canvas, n int) {
 	if st := w.state[m]; st != "resident" {
 		w.t.Fatalf("probe of %s while it is %q", m, st)
 	}
-	if len(w.runs) > 0 || len(w.open) > 0 {
-		w.t.Fatalf("probe of %s while there is work", m)
+	for _, o := range w.s.Snapshot().Models {
+		if len(w.runs) > 0 || o.Queued > 0 {
+			w.t.Fatalf("probe of %s while there is work", m)
+		}
 	}
 	w.runs[r] = batchRun{id: r, model: m, canvas: c, n: n}
 	w.note("probe %s %s %d", m, c, n)
