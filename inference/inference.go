@@ -105,6 +105,57 @@ type Client interface {
 	Status(ctx context.Context) Status
 }
 
+// TensorsRequest asks for a run of raw tensors on any model.
+type TensorsRequest struct {
+	Model   string
+	Version string // that it must have; empty: the one that serves
+	// Inputs come by position, with a common batch axis. Nobody changes them
+	// until the answer is there.
+	Inputs   []models.Tensor
+	Class    Class
+	Priority int
+}
+
+// Tensors is an answer: outputs by position, with the batch axis of the inputs.
+// Its facts are those of the item that waited longest; Queue, Run and Batch of
+// the batch that it was in.
+type Tensors struct {
+	Facts
+	Version string // of the model that ran
+	Outputs []models.Tensor
+}
+
+// Statistics is what has happened to one version of a model since the start,
+// pictures and raw tensors together.
+type Statistics struct {
+	Model, Version string
+	Last           time.Time // of the last request
+	Items          int64     // that ran well
+	Runs           int64     // that they shared
+	// Success and Fail are whole requests. Of those that ran, Queue is their
+	// wait for the device, Input pixels to tensors, Infer the batch that they
+	// were in, Output tensors to the answer. Hit are those whose answer was
+	// known, Miss those that ran although it could have been.
+	Success, Fail, Queue, Input, Infer, Output, Hit, Miss Tally
+	Batches                                               []BatchTally // by rising size
+	Memory                                                int64        // bytes booked now, at rest and running
+}
+
+// Tally is how often something happened, and how long it took all together.
+type Tally struct {
+	Count int64
+	Time  time.Duration
+}
+
+// Add counts something that took d.
+func (t *Tally) Add(d time.Duration) { t.Count, t.Time = t.Count+1, t.Time+d }
+
+// BatchTally is the runs of one batch size.
+type BatchTally struct {
+	Size int
+	Tally
+}
+
 // State is the condition of the inference half.
 type State string
 
@@ -131,7 +182,7 @@ type ModelStatus struct {
 	Version string      `json:"version"`
 	Task    models.Task `json:"task"`
 	SHA256  string      `json:"sha256"`
-	State   string      `json:"state"`            // resident, loading, idle (not loaded), failed
+	State   string      `json:"state"`            // resident, loading, idle (not loaded), failed, unloaded (on request)
 	Default bool        `json:"default"`          // used when no model is named
 	Error   string      `json:"error,omitempty"`  // why it failed
 	Memory  int64       `json:"memory,omitempty"` // booked bytes while resident

@@ -124,9 +124,10 @@ func (f *focal) Refuse(id sched.RequestID, _ sched.Reason, _ error) {
 	}
 }
 
-// What does not happen here: nothing is probed, sticks, breaks or changes.
+// What does not happen here: nothing is probed, loaded on request, sticks, breaks or changes.
 
 func (f *focal) Probe(sched.RunID, sched.ModelID, sched.Canvas, int) {}
 func (f *focal) Stop(sched.RunID)                                    {}
+func (f *focal) Ready(sched.RequestID)                               {}
 func (f *focal) Lost(sched.ModelID, time.Duration)                   {}
 func (f *focal) Replace(_, _ sched.ModelID)                          {}

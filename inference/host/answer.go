@@ -109,6 +109,7 @@ func (h *Host) answer(ctx context.Context, q question) (answer, error) {
 	var a answer
 	var how inference.How
 	var err error
+	start := time.Now()
 	if q.Look == nil {
 		a, how, err = h.recall(ctx, q)
 	} else {
@@ -116,10 +117,14 @@ func (h *Host) answer(ctx context.Context, q question) (answer, error) {
 	}
 	if err != nil {
 		h.metrics.asked(q.model.Name, fault.KindOf(err).String())
+		if !fault.Is(err, fault.NotFound) { // that is how to ask before sending a picture
+			h.statistics.failed(q.model.Model, time.Since(start))
+		}
 		return answer{}, err
 	}
 	h.metrics.asked(q.model.Name, string(how))
 	a.facts.How = how
+	h.statistics.answered(q.model.Model, a.facts, time.Since(start), true)
 	if how != inference.Run {
 		a.facts.Prepare, a.facts.Queue, a.facts.Run, a.facts.Decode, a.facts.Batch = 0, 0, 0, 0, 0
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -137,4 +138,44 @@ func checkInputs(inputs []models.Tensor, ports []models.Port) error {
 		}
 	}
 	return nil
+}
+
+// checkSize reports inputs that are larger than what the model is declared to
+// need memory for: the largest canvas. Only free axes can be.
+func checkSize(inputs []models.Tensor, m models.Manifest) error {
+	side := largestSide(m)
+	for i, port := range m.Inputs {
+		most := slices.Clone(port.Shape[1:])
+		for axis, size := range most {
+			if size < 0 {
+				most[axis] = side
+			}
+		}
+		if n := models.Elements(most); n > 0 && models.Elements(inputs[i].Shape[1:]) > n {
+			return fmt.Errorf("input %s has shape %v: items of at most %v are served, as the model is declared (canvases, recipe)", port.Name, inputs[i].Shape, most)
+		}
+	}
+	return nil
+}
+
+// largestSide is the largest that a free axis is declared to be; -1 where
+// nothing is declared.
+func largestSide(m models.Manifest) int64 {
+	if side := max(m.Canvases.Max, m.Recipe.LongSide, m.Recipe.Width, m.Recipe.Height); side > 0 {
+		return int64(side)
+	}
+	return -1
+}
+
+// odd reports whether inputs have shapes that pictures never have here: where
+// those do not run, it is no defect.
+func odd(inputs []models.Tensor, m models.Manifest) bool {
+	for i, port := range m.Inputs {
+		for axis, size := range port.Shape {
+			if axis > 0 && size < 0 && (m.Canvases.Step == 0 || inputs[i].Shape[axis]%int64(m.Canvases.Step) != 0) {
+				return true
+			}
+		}
+	}
+	return false
 }

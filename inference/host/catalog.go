@@ -34,13 +34,14 @@ type catalog struct {
 	mu       sync.Mutex // protects what follows
 	ready    map[string]*served
 	coming   map[string]*served     // new versions that have not taken over yet
+	away     map[string]bool        // unloaded on request
 	defaults map[models.Task]string // as the repository said: asking it reads the disk
 }
 
 func newCatalog(cfg Config, provider string, repo Repository, k *keeper) *catalog {
 	return &catalog{
 		cfg: cfg, provider: provider, repo: repo, keeper: k,
-		ready: map[string]*served{}, coming: map[string]*served{}, defaults: map[models.Task]string{},
+		ready: map[string]*served{}, coming: map[string]*served{}, away: map[string]bool{}, defaults: map[models.Task]string{},
 	}
 }
 
@@ -94,30 +95,45 @@ func (c *catalog) find(name string, task models.Task) (*served, error) {
 // error for one that is not in the repository.
 func (c *catalog) get(name string, missing fault.Kind) (*served, error) {
 	c.mu.Lock()
-	s := c.ready[name]
+	s, away := c.ready[name], c.away[name]
 	c.mu.Unlock()
-	if s != nil {
+	switch {
+	case s != nil:
 		return s, nil
+	case away:
+		return nil, unloaded(name)
 	}
-	all, err := c.repo.Models()
-	at := slices.IndexFunc(all, func(m models.Model) bool { return m.Name == name })
-	if at < 0 && err != nil {
-		return nil, fault.New(fault.Unavailable, "host.Find", "model %q is not among those that can be read: %w", name, err)
+	m, err := c.look(name, missing)
+	if err != nil {
+		return nil, err
 	}
-	if at < 0 {
-		return nil, fault.New(missing, "host.Find", "model %q is not in the repository", name)
-	}
-	s, err = c.serve(all[at])
+	s, err = c.serve(m)
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "host.Find", "model %s cannot be used: %w", name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.away[name] { // meanwhile
+		return nil, unloaded(name)
+	}
 	if first := c.ready[name]; first != nil { // somebody else was as far
 		return first, nil
 	}
 	c.ready[name] = s
 	return s, nil
+}
+
+// look finds the model called name in the repository.
+func (c *catalog) look(name string, missing fault.Kind) (models.Model, error) {
+	all, err := c.repo.Models()
+	at := slices.IndexFunc(all, func(m models.Model) bool { return m.Name == name })
+	if at < 0 && err != nil {
+		return models.Model{}, fault.New(fault.Unavailable, "host.Find", "model %q is not among those that can be read: %w", name, err)
+	}
+	if at < 0 {
+		return models.Model{}, fault.New(missing, "host.Find", "model %q is not in the repository", name)
+	}
+	return all[at], nil
 }
 
 func (c *catalog) serve(m models.Model) (*served, error) {

@@ -126,15 +126,18 @@ func (c Config) Validate() error {
 
 // Host answers questions about pictures on one device.
 type Host struct {
-	cfg     Config
-	engine  inference.Engine
-	repo    Repository
-	catalog *catalog
-	answers *cache.Cache[answer]
-	loop    *loop
-	metrics *metrics
-	keeper  *keeper // nil: nothing is kept
-	gate    gate    // answers being made
+	cfg        Config
+	engine     inference.Engine
+	repo       Repository
+	catalog    *catalog
+	answers    *cache.Cache[answer]
+	loop       *loop
+	metrics    *metrics
+	statistics *statistics
+	keeper     *keeper // nil: nothing is kept
+	gate       gate    // answers being made
+
+	refreshing sync.Mutex // held while the repository is looked at
 
 	abort    context.Context // ends when Close has run out of time
 	cancel   context.CancelFunc
@@ -164,11 +167,11 @@ func New(cfg Config, engine inference.Engine, repo Repository) (*Host, error) {
 	h := &Host{
 		cfg: cfg, engine: engine, repo: repo, answers: answers,
 		keeper:  newKeeper(cfg, engine),
-		metrics: newMetrics(), gate: gate{empty: make(chan struct{})}, closed: make(chan struct{}),
+		metrics: newMetrics(), statistics: &statistics{}, gate: gate{empty: make(chan struct{})}, closed: make(chan struct{}),
 	}
 	h.catalog = newCatalog(cfg, engine.Provider(), repo, h.keeper)
 	h.abort, h.cancel = context.WithCancel(context.Background())
-	if h.loop, err = newLoop(h.abort, cfg, engine, h.catalog, h.metrics); err != nil {
+	if h.loop, err = newLoop(h.abort, cfg, engine, h.catalog, h.metrics, h.statistics); err != nil {
 		h.cancel()
 		return nil, err
 	}
@@ -274,6 +277,9 @@ func (h *Host) Status(context.Context) inference.Status {
 			State: "idle", Default: defaults[m.Task] == m.Name,
 		}
 		describe(&ms, known[modelID(m)])
+		if h.catalog.isAway(m.Name) {
+			ms.State = "unloaded"
+		}
 		st.Models = append(st.Models, ms)
 	}
 	for _, task := range tasks {

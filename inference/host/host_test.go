@@ -570,30 +570,29 @@ func TestHost_InfersRawTensorsInBatchesWithPictures(t *testing.T) {
 		second := h.ask(t.Context(), photo(2, 80))
 		in := models.Tensor{Shape: []int64{2, 4}, Data: []float32{1, 2, 3, 4, 5, 6, 7, 8}}
 		type raw struct {
-			out   []models.Tensor
-			facts inference.Facts
-			err   error
+			inference.Tensors
+			err error
 		}
 		third := make(chan raw, 1)
 		go func() {
-			out, facts, err := h.Infer(t.Context(), "detector", []models.Tensor{in}, inference.ClassDirect, 0)
-			third <- raw{out, facts, err}
+			out, err := h.Infer(t.Context(), inference.TensorsRequest{Model: "detector", Inputs: []models.Tensor{in}})
+			third <- raw{out, err}
 		}()
 		synctest.Wait()
 		gate.Open()
 		<-first
 		<-second
 		r := <-third
-		if r.err != nil || len(r.out) != 1 || r.out[0].Shape[0] != 2 || r.facts.Batch != 3 {
+		if r.err != nil || len(r.Outputs) != 1 || r.Outputs[0].Shape[0] != 2 || r.Batch != 3 || r.Version != "1" {
 			t.Fatalf("%+v", r)
 		}
 		for i, v := range in.Data { // the fake echoes
-			if r.out[0].Data[i] != v {
-				t.Fatalf("output %v, want %v", r.out[0].Data, in.Data)
+			if r.Outputs[0].Data[i] != v {
+				t.Fatalf("output %v, want %v", r.Outputs[0].Data, in.Data)
 			}
 		}
 		in.Data = in.Data[:7]
-		_, _, err := h.Infer(t.Context(), "detector", []models.Tensor{in}, inference.ClassDirect, 0)
+		_, err := h.Infer(t.Context(), inference.TensorsRequest{Model: "detector", Inputs: []models.Tensor{in}})
 		expectKind(t, err, fault.Invalid, "holds 7 numbers")
 	})
 }

@@ -41,57 +41,77 @@ func (h *Host) infer(ctx context.Context, q question, deadline time.Time, look p
 	return a, nil
 }
 
-// Infer runs raw tensors, by position and with a common batch axis, through
-// the same queues, batches and budget as pictures. Every item of the batch is
-// a request of its own: items of several callers share a run, and a large
-// batch is no way to the head of the line. Nothing is cached. The outputs come
-// by position; the facts are those of the item that waited longest.
+// Infer runs raw tensors through the same queues, batches and budget as
+// pictures. Every item of the batch is a request of its own: items of several
+// callers share a run, and a large batch is no way to the head of the line.
+// Nothing is cached.
 //
-// Errors are fault.Invalid for tensors that do not fit the model, and those of
-// inference.Client.
-func (h *Host) Infer(ctx context.Context, model string, inputs []models.Tensor, class inference.Class, priority int) ([]models.Tensor, inference.Facts, error) {
+// Errors are fault.NotFound for a model or version that there is not,
+// fault.Invalid for tensors that do not fit the model, fault.TooLarge for more
+// than it takes, and those of inference.Client.
+func (h *Host) Infer(ctx context.Context, r inference.TensorsRequest) (inference.Tensors, error) {
 	const op = "host.Infer"
-	m, err := h.catalog.get(model, fault.Invalid)
+	m, err := h.catalog.version(r.Model, r.Version)
 	if err != nil {
-		return nil, inference.Facts{}, err
+		return inference.Tensors{}, err
 	}
-	if err := checkInputs(inputs, m.Inputs); err != nil {
-		return nil, inference.Facts{}, fault.New(fault.Invalid, op, "model %s: %w", model, err)
-	}
-	if n := inputs[0].Shape[0]; n > int64(h.cfg.QueueLimit) {
-		return nil, inference.Facts{}, fault.New(fault.TooLarge, op, "a batch of %d: the queue takes %d (--inference-queue)", n, h.cfg.QueueLimit)
-	}
-	if !h.gate.enter() {
-		return nil, inference.Facts{}, closed()
-	}
-	defer h.gate.leave()
-	out, err := h.inferAll(ctx, m, inputs, class, priority)
+	start := time.Now()
+	out, err := h.inferAll(ctx, m, r)
 	if err != nil {
-		err = h.explain(err)
 		h.metrics.asked(m.Name, fault.KindOf(err).String())
-		return nil, inference.Facts{}, err
+		h.statistics.failed(m.Model, time.Since(start))
+		return inference.Tensors{}, err
 	}
+	facts := h.facts(m, out)
 	h.metrics.asked(m.Name, string(inference.Run))
-	return out.outputs, h.facts(m, out), nil
+	h.statistics.answered(m.Model, facts, time.Since(start), false)
+	return inference.Tensors{Facts: facts, Version: m.Version, Outputs: out.outputs}, nil
 }
 
-// inferAll submits the items side by side and joins their outputs. The first
+// inferAll checks the inputs, splits them into items and runs those.
+func (h *Host) inferAll(ctx context.Context, m *served, r inference.TensorsRequest) (outcome, error) {
+	const op = "host.Infer"
+	if err := checkInputs(r.Inputs, m.Inputs); err != nil {
+		return outcome{}, fault.New(fault.Invalid, op, "model %s: %w", m.Name, err)
+	}
+	if err := checkSize(r.Inputs, m.Manifest); err != nil {
+		return outcome{}, fault.New(fault.TooLarge, op, "model %s: %w", m.Name, err)
+	}
+	n := r.Inputs[0].Shape[0]
+	if n > int64(h.cfg.QueueLimit) {
+		return outcome{}, fault.New(fault.TooLarge, op, "a batch of %d: the queue takes %d (--inference-queue)", n, h.cfg.QueueLimit)
+	}
+	items, err := split(r.Inputs, int(n))
+	if err != nil {
+		return outcome{}, err
+	}
+	if !h.gate.enter() {
+		return outcome{}, closed()
+	}
+	defer h.gate.leave()
+	out, err := h.runAll(ctx, m, items, r)
+	if fault.Is(err, fault.Internal) && odd(r.Inputs, m.Manifest) {
+		return outcome{}, fault.New(fault.Invalid, op, "model %s does not run inputs of this shape: %w", m.Name, err)
+	}
+	if err != nil {
+		return outcome{}, h.explain(err)
+	}
+	return out, nil
+}
+
+// runAll submits the items side by side and joins their outputs. The first
 // failure withdraws those that still wait.
-func (h *Host) inferAll(ctx context.Context, m *served, inputs []models.Tensor, class inference.Class, priority int) (outcome, error) {
+func (h *Host) runAll(ctx context.Context, m *served, items [][]models.Tensor, r inference.TensorsRequest) (outcome, error) {
 	deadline, _ := ctx.Deadline()
 	group, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.abort, cancel)()
-	items, err := split(inputs, int(inputs[0].Shape[0]))
-	if err != nil {
-		return outcome{}, err
-	}
 	outs := make([]outcome, len(items))
 	for i, item := range items {
 		group.Go(func() (err error) {
-			r := sched.Request{Canvas: canvasOf(item), Class: class, Priority: priority, Deadline: deadline}
-			outs[i], err = h.loop.submit(ctx, m, r, item)
+			asked := sched.Request{Canvas: canvasOf(item), Class: r.Class, Priority: r.Priority, Deadline: deadline}
+			outs[i], err = h.loop.submit(ctx, m, asked, item)
 			return err
 		})
 	}

@@ -36,14 +36,15 @@ type outcome struct {
 // loop owns the scheduler and carries out its effects. Everything but the
 // first group belongs to its one goroutine; others reach it through do.
 type loop struct {
-	engine  inference.Engine
-	catalog *catalog
-	log     *slog.Logger
-	metrics *metrics
-	abort   context.Context // ends runs and loads when Close has run out of time
-	inbox   chan func(now time.Time)
-	ended   chan struct{}  // closed when run returns
-	workers sync.WaitGroup // loads, unloads and runs; added to by the loop alone
+	engine     inference.Engine
+	catalog    *catalog
+	log        *slog.Logger
+	metrics    *metrics
+	statistics *statistics
+	abort      context.Context // ends runs and loads when Close has run out of time
+	inbox      chan func(now time.Time)
+	ended      chan struct{}  // closed when run returns
+	workers    sync.WaitGroup // loads, unloads and runs; added to by the loop alone
 
 	sched    *sched.Scheduler
 	now      time.Time // of the event being handled
@@ -62,9 +63,9 @@ type resident struct {
 
 var _ sched.Effects = (*loop)(nil)
 
-func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *catalog, m *metrics) (*loop, error) {
+func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *catalog, m *metrics, s *statistics) (*loop, error) {
 	l := &loop{
-		engine: engine, catalog: c, log: cfg.Log, metrics: m, abort: abort,
+		engine: engine, catalog: c, log: cfg.Log, metrics: m, statistics: s, abort: abort,
 		inbox: make(chan func(time.Time)), ended: make(chan struct{}),
 		known:    map[sched.ModelID]models.Model{},
 		sessions: map[sched.ModelID]*resident{},
@@ -162,7 +163,12 @@ func (l *loop) submit(ctx context.Context, m *served, r sched.Request, inputs []
 }
 
 func (l *loop) admit(now time.Time, m *served, r sched.Request, j *job) {
-	if !l.sched.Knows(r.Model) {
+	if l.catalog.isAway(m.Name) { // since it was found
+		l.metrics.refused(m.Name, sched.EvictedOrder)
+		j.reply <- outcome{err: unloaded(m.Name)}
+		return
+	}
+	if !l.sched.Knows(r.Model) || r.Load { // a load takes back what is on its way out
 		spec := m.spec
 		spec.Retired = !l.catalog.current(m) // it was replaced while its picture was looked at
 		l.known[r.Model] = m.Model
@@ -324,6 +330,7 @@ func (l *loop) answerAll(now time.Time, m models.Model, requests []sched.Request
 		out := outcome{outputs: outputs[i], queue: j.started.Sub(j.arrived), run: now.Sub(j.started), batch: len(requests)}
 		if i == 0 {
 			l.metrics.ran(m.Name, l.engine.Provider(), out)
+			l.statistics.ran(m, len(requests), out.run)
 		}
 		l.metrics.queued(m.Name, out.queue)
 		l.answer(r, out)
@@ -335,6 +342,9 @@ func (l *loop) Refuse(r sched.RequestID, why sched.Reason, err error) {
 	l.metrics.refused(l.jobs[r].model, why)
 	l.answer(r, outcome{err: err})
 }
+
+// Ready answers a job that wanted nothing but its model.
+func (l *loop) Ready(r sched.RequestID) { l.answer(r, outcome{}) }
 
 // reading passes on what the device says it holds, if it can say so.
 func (l *loop) reading(now time.Time, used int64) {

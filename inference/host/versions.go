@@ -60,9 +60,11 @@ func (c *catalog) refresh(log *slog.Logger) []change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, ch := range changes {
-		if ch.next == nil {
+		switch {
+		case c.away[ch.old.Name]: // meanwhile
+		case ch.next == nil:
 			delete(c.ready, ch.old.Name)
-		} else {
+		default:
 			c.coming[ch.old.Name] = ch.next
 		}
 	}
@@ -81,11 +83,16 @@ func (c *catalog) replace(next sched.ModelID) {
 	}
 }
 
-// current reports whether new requests go to s.
+// current reports whether new requests go to s, or soon will.
 func (c *catalog) current(s *served) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ready[s.Name] == s
+	for _, m := range []*served{c.ready[s.Name], c.coming[s.Name]} {
+		if m != nil && m.spec.ID == s.spec.ID {
+			return true
+		}
+	}
+	return false
 }
 
 // Refresh makes the Host look at the repository again: a model whose file or
@@ -93,6 +100,8 @@ func (c *catalog) current(s *served) bool {
 // rules of sched.OnVersion. Answers of the old one stay known under its digest.
 // It is called by itself every PollEvery when something has changed.
 func (h *Host) Refresh() {
+	h.refreshing.Lock()
+	defer h.refreshing.Unlock()
 	for _, ch := range h.catalog.refresh(h.cfg.Log) {
 		done := make(chan struct{})
 		if h.loop.do(func(now time.Time) {
@@ -107,9 +116,12 @@ func (h *Host) Refresh() {
 // change tells the scheduler of a new version, or that there is none any more.
 func (l *loop) change(now time.Time, ch change) {
 	l.now = now
+	if l.catalog.isAway(ch.old.Name) { // it was unloaded while we looked
+		return
+	}
 	if ch.next == nil {
 		l.log.Info("model has left the repository", "model", ch.old.Name)
-		l.sched.OnRetire(now, ch.old.spec.ID)
+		l.sched.OnRetire(now, ch.old.spec.ID, sched.EvictedGone)
 		l.forget(ch.old.spec.ID)
 		return
 	}

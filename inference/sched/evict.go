@@ -102,7 +102,7 @@ func (s *Scheduler) evictUnused(now time.Time) {
 		case s.closing:
 			s.unload(now, m, EvictedClosing)
 		case m.Retired:
-			s.unload(now, m, EvictedRetired)
+			s.unload(now, m, cmp.Or(m.leaves, EvictedRetired))
 		case s.keepAlive(m) <= 0 || m.Pinned:
 		case now.Before(m.lastUsed.Add(s.keepAlive(m))):
 			s.wakeAt(m.lastUsed.Add(s.keepAlive(m)))

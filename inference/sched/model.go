@@ -42,6 +42,7 @@ type model struct {
 	rest     int64         // measured; 0 until then
 
 	replaces *model // the version that serves until this one is loaded; nil for most
+	leaves   Reason // why it is Retired; "" where its Spec says so
 
 	sick    bool  // a run had to be stopped: the session is not trusted any more
 	failure error // of the last load
@@ -180,7 +181,7 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 		m.retryAt = now.Add(backoff(s.cfg.Backoff, s.cfg.MaxBackoff, m.fails))
 		s.refuseAll(m, RefusedLoad, m.failed(now))
 		if m.replaces != nil {
-			m.replaces, m.Retired = nil, true
+			m.retire(EvictedRetired)
 		}
 		s.settle(now)
 		return

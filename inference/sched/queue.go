@@ -147,6 +147,18 @@ func (s *Scheduler) refuseAll(m *model, why Reason, err error) {
 	}
 }
 
+// ready answers everybody in q, who wanted nothing but the model.
+func (s *Scheduler) ready(now time.Time, q *queue) {
+	q.model.lastUsed = now
+	for c := range q.waiting {
+		for len(q.waiting[c]) > 0 {
+			r := q.waiting[c][0]
+			s.forget(r)
+			s.do.Ready(r.ID)
+		}
+	}
+}
+
 // expire refuses the requests whose deadline has passed while they waited.
 func (s *Scheduler) expire(now time.Time) {
 	for len(s.expiries) > 0 {

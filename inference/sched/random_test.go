@@ -68,6 +68,16 @@ func walk(t *testing.T, seed uint64, events int) {
 			old := next.ID
 			next.ID = ModelID(fmt.Sprintf("%.2s.%d", old, i))
 			w.version(old, next)
+		case i%700 == 699: // somebody unloads a model, and has it loaded again
+			spec := current[e.rng.IntN(6)]
+			w.s.OnRetire(w.now, spec.ID, EvictedOrder)
+			w.check()
+			e.step(time.Duration(e.rng.IntN(200)) * time.Millisecond)
+			w.s.OnModel(w.now, spec)
+			w.check()
+			asked = append(asked, w.load(spec.ID))
+		case i%50 == 49:
+			asked = append(asked, w.load(current[e.rng.IntN(6)].ID))
 		case k < 12:
 			r := Request{
 				Model: current[min(e.rng.IntN(6), e.rng.IntN(6))].ID, Canvas: Canvas(fmt.Sprint(e.rng.IntN(3))),
@@ -145,6 +155,17 @@ func TestScheduler_KeepsItsPromisesOnAnyEvents(t *testing.T) {
 					r.Deadline = w.now.Add(time.Duration(ms) * time.Millisecond)
 				}
 				w.arrive(r)
+			},
+			"load": func(rt *rapid.T) {
+				w.load(ModelID(fmt.Sprintf("m%d", rapid.IntRange(0, 5).Draw(rt, "model"))))
+			},
+			"retire": func(rt *rapid.T) {
+				w.s.OnRetire(w.now, zoo()[rapid.IntRange(0, 5).Draw(rt, "model")].ID, EvictedOrder)
+				w.check()
+			},
+			"declare": func(rt *rapid.T) {
+				w.s.OnModel(w.now, zoo()[rapid.IntRange(0, 5).Draw(rt, "model")])
+				w.check()
 			},
 			"cancel": func(rt *rapid.T) {
 				if w.lastID > 0 {

@@ -40,11 +40,19 @@ type RunID uint64
 // and one canvas can be stacked into a batch.
 type Canvas string
 
+// toLoad is the canvas of those who want nothing but the model: no tensor has
+// a shape of this name.
+const toLoad Canvas = "load"
+
 // Request is one item that wants to run.
 type Request struct {
-	ID       RequestID
-	Model    ModelID
-	Canvas   Canvas
+	ID     RequestID
+	Model  ModelID
+	Canvas Canvas
+	// Load asks for the model alone: the answer is Ready as soon as it is
+	// loaded, and nothing runs. It waits, makes room and is refused like any
+	// other; Canvas does not count.
+	Load     bool
 	Class    inference.Class
 	Priority int       // 1 is the highest; 0 means DefaultPriority
 	Deadline time.Time // zero: none
@@ -90,6 +98,8 @@ const (
 	EvictedUnused  Reason = "unused"      // nobody asked for it for KeepAlive
 	EvictedOver    Reason = "over_budget" // it was measured to be larger than its room
 	EvictedRetired Reason = "new_version" // another version has taken over
+	EvictedGone    Reason = "removed"     // it has left the repository
+	EvictedOrder   Reason = "unloaded"    // somebody asked for it
 	EvictedStuck   Reason = "stuck"       // a run on it had to be stopped
 	EvictedClosing Reason = "closing"
 )
@@ -112,6 +122,8 @@ type Effects interface {
 	Lost(m ModelID, running time.Duration)
 	// Refuse is the request's answer.
 	Refuse(r RequestID, why Reason, err error)
+	// Ready is the answer to a request with Load: its model is loaded.
+	Ready(r RequestID)
 	// Replace sends new requests for old to next from now on.
 	Replace(old, next ModelID)
 }
@@ -163,7 +175,7 @@ func (s *Scheduler) declare(spec Spec) *model {
 	}
 	m := s.byID[spec.ID]
 	if m != nil {
-		m.Spec = spec
+		m.Spec, m.leaves = spec, ""
 	} else {
 		m = &model{Spec: spec, rate: rate{halfLife: s.cfg.RateHalfLife}, queues: map[Canvas]*queue{}, profiles: map[Canvas]*profile{}}
 		s.byID[spec.ID] = m
@@ -174,6 +186,9 @@ func (s *Scheduler) declare(spec Spec) *model {
 
 // OnArrive takes a request in, or refuses it. The decision tree is admit's.
 func (s *Scheduler) OnArrive(now time.Time, r Request) {
+	if r.Load {
+		r.Canvas = toLoad
+	}
 	if why, err := s.admit(now, r); err != nil {
 		s.do.Refuse(r.ID, why, err)
 		return
@@ -287,10 +302,11 @@ func (s *Scheduler) startNext(now time.Time) bool {
 //  1. Its model is absent: load it, when a loading place is free and there is
 //     room for it at rest and for runs. (roomToLoad)
 //  2. Its model is loading or leaving, or about to: wait for the event.
-//  3. Its model is to leave for another's claim, or no slot or instance is
+//  3. It wants nothing but the model: that is there.
+//  4. Its model is to leave for another's claim, or no slot or instance is
 //     free: wait. The batch forms meanwhile.
-//  4. A batch can be fixed: run it. (batch)
-//  5. There is no memory for even one item: make room. (room)
+//  5. A batch can be fixed: run it. (batch)
+//  6. There is no memory for even one item: make room. (room)
 func (s *Scheduler) start(now time.Time, q *queue) bool {
 	m := q.model
 	switch {
@@ -302,14 +318,17 @@ func (s *Scheduler) start(now time.Time, q *queue) bool {
 		return true
 	case m.state != resident || m.sick: // 2
 		return false
-	case s.claim.takes(m) || len(s.runs) >= s.cfg.Slots || m.running >= m.Instances: // 3
+	case q.canvas == toLoad: // 3
+		s.ready(now, q)
+		return true
+	case s.claim.takes(m) || len(s.runs) >= s.cfg.Slots || m.running >= m.Instances: // 4
 		return false
 	}
-	if batch := s.batch(now, q); len(batch) > 0 { // 4
+	if batch := s.batch(now, q); len(batch) > 0 { // 5
 		s.run(now, q, batch)
 		return true
 	}
-	return false // 5: batch has asked for room where memory was what it lacked
+	return false // 6: batch has asked for room where memory was what it lacked
 }
 
 // wakeAt asks for a tick at t, or earlier.

@@ -19,7 +19,7 @@ import (
 func (s *Scheduler) OnVersion(now time.Time, old ModelID, next Spec) {
 	for _, m := range s.models {
 		if m.replaces != nil && m.replaces.ID == old && m.ID != next.ID {
-			m.replaces, m.Retired = nil, true
+			m.retire(EvictedRetired)
 		}
 	}
 	m, was := s.declare(next), s.byID[old]
@@ -43,10 +43,10 @@ func (s *Scheduler) OnVersion(now time.Time, old ModelID, next Spec) {
 }
 
 // OnRetire lets a version go that nobody will ask for any more: who waits for
-// it is still answered.
-func (s *Scheduler) OnRetire(now time.Time, id ModelID) {
+// it is still answered. OnModel takes it back.
+func (s *Scheduler) OnRetire(now time.Time, id ModelID, why Reason) {
 	if m := s.byID[id]; m != nil {
-		m.retire()
+		m.retire(why)
 	}
 	s.settle(now)
 }
@@ -54,7 +54,9 @@ func (s *Scheduler) OnRetire(now time.Time, id ModelID) {
 // Knows reports whether a model is known and not forgotten.
 func (s *Scheduler) Knows(id ModelID) bool { return s.byID[id] != nil }
 
-func (m *model) retire() { m.Retired, m.Pinned = true, false }
+func (m *model) retire(why Reason) {
+	m.Retired, m.Pinned, m.replaces, m.leaves = true, false, nil, why
+}
 
 // takeOver lets m serve instead of the version that it replaces, if any.
 func (s *Scheduler) takeOver(m *model) {
@@ -64,7 +66,7 @@ func (s *Scheduler) takeOver(m *model) {
 	old := m.replaces
 	m.replaces = nil
 	m.rate = old.rate // as popular as it was
-	old.retire()
+	old.retire(EvictedRetired)
 	s.do.Replace(old.ID, m.ID)
 }
 

@@ -45,6 +45,7 @@ type world struct {
 	runs     map[RunID]batchRun
 	started  []batchRun // all runs, in order
 	open     map[RequestID]time.Time
+	orders   map[RequestID]ModelID // those of open that want a model loaded
 	refused  map[RequestID]refusal
 	answered map[RequestID]bool
 	replaced map[ModelID]ModelID
@@ -63,7 +64,7 @@ func newWorld(t rapid.TB, change func(*Config), specs ...Spec) *world {
 	w := &world{
 		t: t, now: start, budget: cfg.Budget, state: map[ModelID]string{}, runs: map[RunID]batchRun{},
 		open: map[RequestID]time.Time{}, refused: map[RequestID]refusal{}, answered: map[RequestID]bool{},
-		replaced: map[ModelID]ModelID{},
+		orders: map[RequestID]ModelID{}, replaced: map[ModelID]ModelID{},
 	}
 	s, err := New(cfg, w)
 	if err != nil {
@@ -116,6 +117,9 @@ func (w *world) Run(r RunID, m ModelID, c Canvas, requests []RequestID) {
 		w.t.Fatalf("empty run on %s", m)
 	}
 	for _, id := range requests {
+		if _, order := w.orders[id]; order {
+			w.t.Fatalf("run of request %d, which wants none", id)
+		}
 		at, ok := w.open[id]
 		if !ok {
 			w.t.Fatalf("run of request %d, which has been answered", id)
@@ -167,6 +171,16 @@ func (w *world) Refuse(id RequestID, why Reason, err error) {
 	w.note("refuse %d %s", id, why)
 }
 
+func (w *world) Ready(id RequestID) {
+	m, order := w.orders[id]
+	if st := w.state[m]; !order || st != "resident" {
+		w.t.Fatalf("request %d is told that model %q is loaded, which is %q", id, m, st)
+	}
+	w.answer(id)
+	w.note("ready %d", id)
+	w.check()
+}
+
 func (w *world) Replace(old, next ModelID) {
 	if !w.s.Knows(next) {
 		w.t.Fatalf("%s is replaced by %s, which nobody knows", old, next)
@@ -182,6 +196,7 @@ func (w *world) answer(id RequestID) {
 		w.t.Fatalf("request %d answered twice, or never asked", id)
 	}
 	delete(w.open, id)
+	delete(w.orders, id)
 	w.answered[id] = true
 }
 
@@ -214,6 +229,9 @@ func (w *world) arrive(r Request) RequestID {
 		r.Canvas = "c"
 	}
 	w.open[r.ID] = w.now
+	if r.Load {
+		w.orders[r.ID] = r.Model
+	}
 	w.s.OnArrive(w.now, r)
 	w.check()
 	return r.ID
