@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"math"
+	"slices"
 
 	"focal/core/fault"
 	"focal/core/pixel"
@@ -33,6 +34,7 @@ type describedFace struct {
 	Box       [4]float64   `json:"box"`
 	Score     float64      `json:"score"`
 	Landmarks [][2]float64 `json:"landmarks,omitempty"`
+	Chosen    bool         `json:"chosen"` // it decides the crop
 }
 
 type describedForeground struct {
@@ -75,7 +77,8 @@ func describe(r Request, info vips.Info, pl plan, found Findings) (Result, error
 }
 
 func (p plan) describeFace(f pixel.Face) describedFace {
-	d := describedFace{Box: p.onResult(p.frame.Box(f.Box)), Score: math.Round(f.Score*1e4) / 1e4}
+	box := p.frame.Box(f.Box)
+	d := describedFace{Box: p.onResult(box), Score: math.Round(f.Score*1e4) / 1e4, Chosen: slices.Contains(p.chosen, box)}
 	for _, m := range f.Landmarks {
 		at := p.onResult(pixel.Box{X: p.frame.Point(m).X, Y: p.frame.Point(m).Y})
 		d.Landmarks = append(d.Landmarks, [2]float64{at[0], at[1]})

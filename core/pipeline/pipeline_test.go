@@ -12,6 +12,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,8 +55,13 @@ func (s *scripted) see(ctx context.Context, sub Subject) error {
 	return nil
 }
 
-func (s *scripted) Faces(ctx context.Context, sub Subject) (Finding[[]pixel.Face], error) {
-	return Finding[[]pixel.Face]{Value: s.faces, Model: "scripted", Provider: "cpu", How: "run"}, s.see(ctx, sub)
+func (s *scripted) Faces(ctx context.Context, sub Subject, lowest *float64) (Finding[[]pixel.Face], error) {
+	threshold := 0.6
+	if lowest != nil {
+		threshold = *lowest
+	}
+	found := slices.DeleteFunc(slices.Clone(s.faces), func(f pixel.Face) bool { return f.Score < threshold })
+	return Finding[[]pixel.Face]{Value: found, Model: "scripted", Provider: "cpu", How: "run"}, s.see(ctx, sub)
 }
 
 func (s *scripted) Foreground(ctx context.Context, sub Subject) (Finding[pixel.Mask], error) {

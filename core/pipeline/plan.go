@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"fmt"
 	"math"
 
 	"focal/core/fault"
@@ -15,6 +16,7 @@ import (
 type plan struct {
 	frame    geometry.Frame  // oriented source → working picture
 	working  pixel.Size      // the working picture at full size
+	chosen   []pixel.Box     // faces that decide the crop, in fractions of the working picture
 	layout   geometry.Layout // working picture → result, without its border
 	border   transform.Border
 	size     pixel.Size // the result
@@ -29,6 +31,9 @@ func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan,
 	var warning string
 	p.frame, warning = frameOf(o, info.Oriented, found)
 	p.working = p.frame.Size(info.Oriented)
+	if found.Faces != nil {
+		p.chooseFaces(o, found.Faces.Value)
+	}
 	l, err := geometry.Arrange(p.working, o.Target(), focus(o, p, found))
 	if err != nil {
 		return plan{}, err
@@ -41,7 +46,8 @@ func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan,
 		return plan{}, fault.New(fault.TooLarge, "pipeline.draft", "the result would be %d×%d, a side longer than --max-side %d",
 			p.size.Width, p.size.Height, c.MaxSide)
 	}
-	p.layout, p.warnings = l, l.Warnings
+	p.layout = l
+	p.warn(l.Warnings...)
 	p.warn(warning)
 	if o.Generate && (float64(l.Resize.Width) > l.Window.W || float64(l.Resize.Height) > l.Window.H) {
 		p.warn("upscale=generate interpolates: there is no model for it")
@@ -58,10 +64,12 @@ func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan,
 	return p, nil
 }
 
-// warn adds a text for the Warning header, if it is one.
-func (p *plan) warn(text string) {
-	if text != "" {
-		p.warnings = append(p.warnings, text)
+// warn adds texts for the Warning header, if they are any.
+func (p *plan) warn(texts ...string) {
+	for _, text := range texts {
+		if text != "" {
+			p.warnings = append(p.warnings, text)
+		}
 	}
 }
 
@@ -109,18 +117,43 @@ func frameOf(o transform.Options, src pixel.Size, found Findings) (f geometry.Fr
 
 // focus says which part of the working picture survives a crop:
 //
-//  1. Faces were looked for: their window; without any, the centre.
+//  1. Faces were looked for: the window of those chosen; without any, the centre.
 //  2. A salient point was looked for: that.
 //  3. A point or a side that the options name, else the centre.
 func focus(o transform.Options, p plan, found Findings) geometry.Focus {
 	switch {
 	case found.Faces != nil: // 1
-		return geometry.FaceFocus(p.working, p.frame.Boxes(boxes(found.Faces.Value)), o.Zoom, o.Target())
+		return geometry.FaceFocus(p.working, grown(p.chosen, o.Faces.Padding), o.Zoom, o.Target())
 	case found.Salient != nil: // 2, in fractions of what the trim left
 		return geometry.Focus{Mode: geometry.Remainder, Point: o.Frame().Point(*found.Salient)}
 	default: // 3
 		return o.Gravity.Focus()
 	}
+}
+
+// chooseFaces notes which of the faces decide the crop. What was trimmed away
+// does not count. That there are none is a result, and said.
+func (p *plan) chooseFaces(o transform.Options, faces []pixel.Face) {
+	left := p.frame.Boxes(boxes(faces))
+	p.chosen = geometry.Choose(left, o.Faces.Which)
+	switch {
+	case len(left) == 0:
+		p.warn("no face was found")
+	case len(p.chosen) == 0:
+		p.warn(fmt.Sprintf("faces=%d: only %d were found", o.Faces.Which, len(left)))
+	}
+}
+
+// grown gives faces the room that was asked for.
+func grown(boxes []pixel.Box, padding float64) []pixel.Box {
+	if padding == 0 {
+		return boxes
+	}
+	out := make([]pixel.Box, len(boxes))
+	for i, b := range boxes {
+		out[i] = geometry.Grow(b, padding)
+	}
+	return out
 }
 
 func boxes(faces []pixel.Face) []pixel.Box {

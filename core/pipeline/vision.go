@@ -15,8 +15,9 @@ import (
 
 // Vision finds things in pictures. Its errors are of the kinds of core/fault.
 type Vision interface {
-	// Faces returns the faces of s above the model's threshold, best first.
-	Faces(ctx context.Context, s Subject) (Finding[[]pixel.Face], error)
+	// Faces returns the faces of s of at least the score lowest, best first;
+	// nil means the model's own threshold.
+	Faces(ctx context.Context, s Subject, lowest *float64) (Finding[[]pixel.Face], error)
 	// Foreground returns the mask of what is not background.
 	Foreground(ctx context.Context, s Subject) (Finding[pixel.Mask], error)
 }
@@ -173,7 +174,7 @@ func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings
 	var g errgroup.Group
 	if faces {
 		g.Go(func() error {
-			f, err := p.vision.Faces(ctx, subject)
+			f, err := p.vision.Faces(ctx, subject, lowest(r.Options.Faces.MinScore))
 			if err == nil {
 				found.Faces = &f
 				return nil
@@ -193,6 +194,14 @@ func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings
 	}
 	err := g.Wait()
 	return found, look.took(), err
+}
+
+// lowest is a score as vision is asked for it.
+func lowest(score transform.Number) *float64 {
+	if !score.Set {
+		return nil
+	}
+	return &score.Value
 }
 
 // visionContext leaves of ctx's time what rendering needs, but never more than

@@ -1,22 +1,14 @@
 package transform
 
-import "fmt"
-
-// Multiplier is a number that 0 is a value of: Set tells 0 from nothing.
-type Multiplier struct {
-	Value float64
-	Set   bool
-}
-
 // Adjust is what is done to colours, in this order. The zero value leaves them
 // as they are. The numbers multiply: 1 changes nothing, and 0 nothing either
 // where it would leave a picture of one colour.
 type Adjust struct {
-	Brightness float64    // sRGB values times this
-	Contrast   float64    // the distance from middle grey times this
-	Gamma      float64    // exponent of the sRGB values: below 1 is brighter
-	Saturation Multiplier // 0 is grey
-	Sharpen    float64    // 0 to MaxSharpen
+	Brightness float64 // sRGB values times this
+	Contrast   float64 // the distance from middle grey times this
+	Gamma      float64 // exponent of the sRGB values: below 1 is brighter
+	Saturation Number  // 0 is grey
+	Sharpen    float64 // 0 to MaxSharpen
 }
 
 // The limits of adjustments.
@@ -40,32 +32,12 @@ func parseMultiplier(to *float64, key, v string) error {
 func parseSaturation(o *Options, v string) error {
 	n, err := bounded("saturation", v, MaxMultiplier)
 	if err != errUnfit && n != 1 {
-		o.Adjust.Saturation = Multiplier{Value: n, Set: true}
+		o.Adjust.Saturation = Number{Value: n, Set: true}
 	}
 	return err
-}
-
-func writeSaturation(o Options) string {
-	if !o.Adjust.Saturation.Set {
-		return ""
-	}
-	return decimal(o.Adjust.Saturation.Value)
 }
 
 func parseSharpen(o *Options, v string) (err error) {
 	o.Adjust.Sharpen, err = bounded("sharpen", v, MaxSharpen)
 	return err
-}
-
-// bounded reads a number of 0 to most. What is beyond is brought to it, with a
-// remark.
-func bounded(key, v string, most float64) (float64, error) {
-	n, ok := parseDecimal(v)
-	switch {
-	case !ok || n < 0:
-		return 0, errUnfit
-	case n > most:
-		return most, remark(fmt.Sprintf("%s is at most %v", key, most))
-	}
-	return n, nil
 }

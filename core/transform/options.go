@@ -24,6 +24,7 @@ type Options struct {
 	Generate      bool // upscale=generate: enlarge by a model
 	Gravity       Gravity
 	Zoom          float64 // 0 to 1, only with GravityFace
+	Faces         Faces   // only with GravityFace
 	Foreground    bool    // segment=foreground: the background becomes transparent
 	Background    Colour
 	Format        Format
@@ -161,13 +162,6 @@ func (o Options) Frame() geometry.Frame {
 		FlipV:  o.Flip&FlipVertical != 0,
 		Rotate: o.Rotate,
 	}
-}
-
-// NeedsFaces says whether the answer depends on where faces are. It does not
-// where gravity=face has nothing to decide: without zoom, and without a size
-// and fit that crop. Then no model is asked, and its absence spoils nothing.
-func (o Options) NeedsFaces() bool {
-	return o.Gravity.Kind == GravityFace && (o.Zoom > 0 || o.Target().Crops() || o.Format == FormatJSON)
 }
 
 // NeedsForeground says whether the answer depends on the foreground mask.

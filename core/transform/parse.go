@@ -51,10 +51,7 @@ func Parse(list string) (Options, []string, error) {
 			return Options{}, nil, err
 		}
 	}
-	if o.Zoom > 0 && o.Gravity.Kind != GravityFace {
-		o.Zoom = 0
-		w.add("zoom is ignored: it needs gravity=face")
-	}
+	o.settleFaces(&w)
 	o.settleAuto(&w)
 	o.settleTrim(&w)
 	if t := o.Target(); t.Width > geometry.MaxSide || t.Height > geometry.MaxSide {

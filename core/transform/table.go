@@ -58,6 +58,11 @@ var table = [...]option{
 		func(o Options) string { return name(gravityModes, o.Gravity.BoxCenter) }},
 	{"zoom", "face-zoom", "a number from 0 to 1", parseZoom,
 		func(o Options) string { return writeFloat(o.Zoom) }},
+	{"faces", "", "all, largest or a number: 1 is the largest face", parseFaces, writeFaces},
+	{"face-padding", "", "a number from 1 to 20", parseFacePadding,
+		func(o Options) string { return writeFloat(o.Faces.Padding) }},
+	{"face-min-score", "", "a number from 0 to 1", parseMinScore,
+		func(o Options) string { return o.Faces.MinScore.write() }},
 	{"segment", "", "foreground",
 		func(o *Options, v string) error { return pick(&o.Foreground, segments, v) },
 		func(o Options) string { return name(segments, o.Foreground) }},
@@ -94,7 +99,8 @@ var table = [...]option{
 	{"trim.border.color", "", "a CSS colour",
 		func(o *Options, v string) error { return storeColour(&o.Trim.Colour, v) },
 		func(o Options) string { return o.Trim.Colour.canonical() }},
-	{"trim.border.tolerance", "", "a number from 0 to 255", parseTolerance, writeTolerance},
+	{"trim.border.tolerance", "", "a number from 0 to 255", parseTolerance,
+		func(o Options) string { return o.Trim.Tolerance.write() }},
 	{"trim.border.keep", "", "a whole number of pixels",
 		func(o *Options, v string) error { return parseLength(&o.Trim.Keep, v) },
 		func(o Options) string { return writeInt(o.Trim.Keep) }},
@@ -113,7 +119,8 @@ var table = [...]option{
 	{"gamma", "", "a number from 0 to 255",
 		func(o *Options, v string) error { return parseMultiplier(&o.Adjust.Gamma, "gamma", v) },
 		func(o Options) string { return writeFloat(o.Adjust.Gamma) }},
-	{"saturation", "", "a number from 0 to 255", parseSaturation, writeSaturation},
+	{"saturation", "", "a number from 0 to 255", parseSaturation,
+		func(o Options) string { return o.Adjust.Saturation.write() }},
 	{"sharpen", "", "a number from 0 to 10", parseSharpen,
 		func(o Options) string { return writeFloat(o.Adjust.Sharpen) }},
 	{"blur", "", "a number from 0 to 250", parseBlur,
@@ -296,22 +303,6 @@ func writeGravity(o Options) string {
 	return name(gravities, o.Gravity)
 }
 
-func parseZoom(o *Options, v string) error {
-	n, ok := parseDecimal(v)
-	switch {
-	case !ok:
-		return errUnfit
-	case n < 0:
-		o.Zoom = 0
-		return remark("zoom is at least 0")
-	case n > 1:
-		o.Zoom = 1
-		return remark("zoom is at most 1")
-	}
-	o.Zoom = n
-	return nil
-}
-
 func storeColour(to *Colour, v string) error {
 	c, ok := parseColour(v)
 	if !ok {
@@ -338,36 +329,4 @@ func parseQuality(to *int, v string) error {
 func parseBlur(o *Options, v string) (err error) {
 	o.Blur, err = bounded("blur", v, MaxBlur)
 	return err
-}
-
-// parseDecimal reads digits with at most one point and perhaps a minus: no
-// exponents, no names, no separators.
-func parseDecimal(s string) (float64, bool) {
-	const longest = 32 // characters; a float64 needs no more to be exact here
-	digits := strings.TrimPrefix(s, "-")
-	if len(s) > longest || digits == "" || strings.Trim(digits, "0123456789.") != "" {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return 0, false
-	}
-	return v + 0, true // -0 becomes 0
-}
-
-// decimal is the inverse of parseDecimal.
-func decimal(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
-
-func writeFloat(v float64) string {
-	if v == 0 {
-		return ""
-	}
-	return decimal(v)
-}
-
-func writeInt(v int) string {
-	if v == 0 {
-		return ""
-	}
-	return strconv.Itoa(v)
 }

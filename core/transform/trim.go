@@ -16,7 +16,7 @@ type Trim struct {
 	Colour Colour
 	// Tolerance is the difference of a channel that still counts as border, 0
 	// to 255; not set: the pipeline's default.
-	Tolerance Multiplier
+	Tolerance Number
 	Keep      int // pixels of the border that stay, in pixels before DPR
 }
 
@@ -69,16 +69,9 @@ func parseExtent(to *float64, v string) error {
 func parseTolerance(o *Options, v string) error {
 	n, err := bounded("trim.border.tolerance", v, MaxTolerance)
 	if err != errUnfit {
-		o.Trim.Tolerance = Multiplier{Value: n, Set: true}
+		o.Trim.Tolerance = Number{Value: n, Set: true}
 	}
 	return err
-}
-
-func writeTolerance(o Options) string {
-	if !o.Trim.Tolerance.Set {
-		return ""
-	}
-	return decimal(o.Trim.Tolerance.Value)
 }
 
 // settleTrim drops what the other half of Trim makes meaningless.

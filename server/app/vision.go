@@ -14,8 +14,8 @@ type asker struct{ client inference.Client }
 
 var _ pipeline.Vision = asker{}
 
-func (a asker) Faces(ctx context.Context, s pipeline.Subject) (pipeline.Finding[[]pixel.Face], error) {
-	found, err := a.client.Faces(ctx, inference.FacesRequest{Subject: subject(s)})
+func (a asker) Faces(ctx context.Context, s pipeline.Subject, lowest *float64) (pipeline.Finding[[]pixel.Face], error) {
+	found, err := a.client.Faces(ctx, inference.FacesRequest{Subject: subject(s), Threshold: lowest})
 	if err != nil {
 		return pipeline.Finding[[]pixel.Face]{}, err
 	}
