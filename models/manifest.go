@@ -142,6 +142,10 @@ type Session struct {
 	// MemoryPattern lets the runtime plan one block per shape. It helps
 	// RetinaFace and costs U²-Net-p twice the memory and half the speed.
 	MemoryPattern bool `yaml:"memory_pattern"`
+	// CUDA and TensorRT are options of ONNX Runtime's providers by their own
+	// keys, over the server's: cudnn_conv_algo_search, use_tf32, trt_fp16_enable …
+	CUDA     map[string]string `yaml:"cuda,omitempty"`
+	TensorRT map[string]string `yaml:"tensorrt,omitempty"`
 }
 
 // Defaults are what a reader gets who asks for nothing special.

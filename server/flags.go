@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,14 +21,16 @@ import (
 
 // inferenceFlags are shared by serve and sidecar.
 type inferenceFlags struct {
-	Models          string   `help:"Model repository." placeholder:"DIR" default:"${models}"`
-	FaceModel       string   `help:"Face model; default: the repository's for the device." placeholder:"NAME"`
-	ForegroundModel string   `help:"Foreground model; default: the repository's for the device." placeholder:"NAME"`
-	Device          string   `help:"auto, cpu, cuda or cuda:N. An explicit cuda fails rather than falls back." default:"auto"`
-	MemoryBudget    byteSize `help:"Bytes that models may hold together, at rest and running; default: 80 % of free device memory, on the CPU 1GiB." placeholder:"BYTES"`
-	CacheSize       byteSize `help:"Inference results held in memory." default:"256MiB"`
-	InferenceQueue  int      `help:"Requests that may wait for one model, for each class of callers." default:"256"`
-	OrtLibrary      string   `help:"Path of libonnxruntime.so; default: looked for beside the program and in the system." placeholder:"FILE"`
+	Models          string            `help:"Model repository." placeholder:"DIR" default:"${models}"`
+	FaceModel       string            `help:"Face model; default: the repository's for the device." placeholder:"NAME"`
+	ForegroundModel string            `help:"Foreground model; default: the repository's for the device." placeholder:"NAME"`
+	Device          string            `help:"auto, cpu, cuda or cuda:N. An explicit cuda fails rather than falls back." default:"auto"`
+	CudaOption      map[string]string `help:"Option of ONNX Runtime's CUDA provider, by its own key; repeatable. A manifest's session.cuda goes over it." placeholder:"KEY=VALUE"`
+	TensorRT        bool              `name:"tensorrt" env:"FOCAL_TENSORRT" help:"On a card, run models by TensorRT as far as it can; the first load of each takes minutes."`
+	MemoryBudget    byteSize          `help:"Bytes that models may hold together, at rest and running; default: 80 % of free device memory, on the CPU 1GiB." placeholder:"BYTES"`
+	CacheSize       byteSize          `help:"Inference results held in memory." default:"256MiB"`
+	InferenceQueue  int               `help:"Requests that may wait for one model, for each class of callers." default:"256"`
+	OrtLibrary      string            `help:"Path of libonnxruntime.so; default: looked for beside the program and in the system." placeholder:"FILE"`
 }
 
 // pictureFlags bound the work on pictures; sidecar has them for files that are
@@ -55,7 +59,7 @@ type sourceFlags struct {
 func (f inferenceFlags) config(workers int) app.InferenceConfig {
 	c := app.DefaultInferenceConfig()
 	c.Models, c.FaceModel, c.ForegroundModel = f.Models, f.FaceModel, f.ForegroundModel
-	c.Device, c.Library = f.Device, f.OrtLibrary
+	c.Device, c.Library, c.CUDA, c.TensorRT = f.Device, f.OrtLibrary, f.CudaOption, f.TensorRT
 	c.MemoryBudget, c.CacheSize = int64(f.MemoryBudget), int64(f.CacheSize)
 	c.Workers, c.Queue = workers, f.InferenceQueue
 	return c
@@ -63,11 +67,16 @@ func (f inferenceFlags) config(workers int) app.InferenceConfig {
 
 // args writes the flags down again, for the child.
 func (f inferenceFlags) args() []string {
-	return []string{
+	args := []string{
 		"--models=" + f.Models, "--face-model=" + f.FaceModel, "--foreground-model=" + f.ForegroundModel,
 		"--device=" + f.Device, "--memory-budget=" + f.MemoryBudget.String(), "--cache-size=" + f.CacheSize.String(),
 		"--inference-queue=" + strconv.Itoa(f.InferenceQueue), "--ort-library=" + f.OrtLibrary,
+		"--tensorrt=" + strconv.FormatBool(f.TensorRT),
 	}
+	for _, key := range slices.Sorted(maps.Keys(f.CudaOption)) {
+		args = append(args, "--cuda-option="+key+"="+f.CudaOption[key])
+	}
+	return args
 }
 
 func (f pictureFlags) args() []string {

@@ -43,6 +43,8 @@ var samples = map[string][2]string{
 	"face-model":         {"yunet", "ultralight-640"},
 	"foreground-model":   {"u2net", "isnet-general"},
 	"device":             {"cuda:1", "cpu"},
+	"cuda-option":        {"use_tf32=0;cudnn_conv_algo_search=DEFAULT", "use_tf32=1"},
+	"tensorrt":           {"true", ""},
 	"memory-budget":      {"15MiB", "16MiB"},
 	"cache-size":         {"17MiB", "18MiB"},
 	"inference-queue":    {"19", "20"},

@@ -145,7 +145,9 @@ func TestProgram_SaysWhatIsWrong(t *testing.T) {
 		"too many bytes": {[]string{"faces", photo(t), "--max-source-bytes=1kB"}, 1, "--max-source-bytes"},
 		"no models":      {[]string{"faces", photo(t), "--models=" + dir, "--ort-library=../.deps/lib/libonnxruntime.so"}, 1, "pull retinaface-mobilenet025"},
 		"no runtime":     {[]string{"faces", photo(t), "--models=" + dir, "--ort-library=/nonexistent.so"}, 1, "scripts/run installs one"},
-		"card":           {[]string{"faces", photo(t), "--models=" + dir, "--device=cuda"}, 1, "--device cuda"},
+		"card":           {[]string{"faces", photo(t), "--models=" + dir, "--device=cuda", "--ort-library=../.deps/lib/libonnxruntime.so"}, 1, "has no CUDA provider"},
+		"card number":    {[]string{"faces", photo(t), "--models=" + dir, "--device=cuda:x"}, 2, "want auto, cpu, cuda or cuda:N"},
+		"CUDA graph":     {[]string{"faces", photo(t), "--models=" + dir, "--cuda-option=enable_cuda_graph=1"}, 2, "enable_cuda_graph cannot be set"},
 		"no child":       {[]string{"sidecar", "--inherit"}, 2, "not started as the child"},
 		"no key":         {[]string{"sign", "/cdn-cgi/image/width=9/a.jpg"}, 80, "--sign-key"},
 		"bad address":    {[]string{"serve", "--listen=nowhere", "--inference=off"}, 2, "--listen nowhere"},
@@ -168,7 +170,14 @@ func TestProgram_DoctorFindsEverythingThatServeNeeds(t *testing.T) {
 			t.Errorf("%s is not mentioned in\n%s", want, out)
 		}
 	}
-	out, _, exit := focal(t, "doctor", "--models="+t.TempDir(), "--ort-library=/nonexistent.so")
+	if !strings.Contains(out, "ran on cpu") {
+		t.Errorf("nothing ran:\n%s", out)
+	}
+	out, _, exit := focal(t, "doctor", "--models="+t.TempDir(), "--device=cuda", "--ort-library=../.deps/lib/libonnxruntime.so")
+	if exit != 1 || !strings.Contains(out, "FOCAL_CUDA=on scripts/deps fetches it") {
+		t.Errorf("exit %d without a CUDA provider, and\n%s", exit, out)
+	}
+	out, _, exit = focal(t, "doctor", "--models="+t.TempDir(), "--ort-library=/nonexistent.so")
 	if exit != 1 || !strings.Contains(out, "/nonexistent.so") {
 		t.Errorf("exit %d without a runtime, and\n%s", exit, out)
 	}

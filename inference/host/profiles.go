@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -34,9 +35,17 @@ func newKeeper(cfg Config, engine inference.Engine) *keeper {
 
 func (k *keeper) key(m models.Model) profile.Key {
 	key := profile.Key{Model: m.File, Device: k.device.Device(), Runtime: k.device.Runtime()}
+	var switches []string
 	if m.Session.MemoryPattern {
-		key.Session = "memory pattern"
+		switches = append(switches, "memory pattern")
 	}
+	for provider, options := range map[string]map[string]string{"cuda": m.Session.CUDA, "tensorrt": m.Session.TensorRT} {
+		if len(options) > 0 {
+			switches = append(switches, fmt.Sprint(provider, " ", options)) // fmt sorts them
+		}
+	}
+	slices.Sort(switches)
+	key.Session = strings.Join(switches, ", ")
 	return key
 }
 

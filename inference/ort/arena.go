@@ -24,6 +24,9 @@ type arena struct {
 	input, output []onnx.Value
 }
 
+// shrinkKey has a run's arenas give back what they do not use, at its end.
+const shrinkKey = "memory.enable_memory_arena_shrinkage"
+
 // newArena registers the arena that all sessions share, of at most limit bytes
 // where that is above 0. It lasts as long as the process.
 func newArena(limit int64) (*arena, error) {
@@ -65,7 +68,7 @@ func newShrinker() (*arena, error) {
 	if a.options, err = onnx.NewRunOptions(); err != nil {
 		return nil, err
 	}
-	if err := a.options.AddRunConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0"); err != nil {
+	if err := a.options.AddRunConfigEntry(shrinkKey, "cpu:0"); err != nil {
 		return nil, err
 	}
 	for _, v := range []*[]onnx.Value{&a.input, &a.output} {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"focal/core/fault"
+	"focal/inference"
 )
 
 // ONNX Runtime's status codes do not come through the binding, and say little:
@@ -16,11 +17,30 @@ var words = []struct {
 	{"Available memory of", fault.Busy}, // the arena's cap
 	{"Failed to allocate memory", fault.Busy},
 	{"std::bad_alloc", fault.Busy},
+	{"CUDA failure 2:", fault.Busy},
+	{"CUBLAS_STATUS_ALLOC_FAILED", fault.Busy},
+	{"CUDNN_STATUS_ALLOC_FAILED", fault.Busy},
+	{"CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", fault.Busy},
 	{"not a registered function/op", fault.Unsupported},
 	{"Unsupported model IR version", fault.Unsupported},
 	{"is under development", fault.Unsupported}, // an opset from the future
 	{"Could not find an implementation", fault.Unsupported},
 	{"NOT_IMPLEMENTED", fault.Unsupported},
+}
+
+// lost are the numbers of CUDA errors after which nothing works in the process
+// any more (cuda.h: illegal address, launch timeout, assert, hardware stack
+// error, illegal instruction, misaligned address, address space, program counter,
+// launch failure, memory and link errors, a device that has gone).
+var lost = []string{"700", "702", "710", "714", "715", "716", "717", "718", "719", "214", "220", "226", "46", "101"}
+
+func isLost(text string) bool {
+	for _, number := range lost {
+		if strings.Contains(text, "CUDA failure "+number+":") {
+			return true
+		}
+	}
+	return false
 }
 
 // classify gives an error of ONNX Runtime a kind, otherwise where no words are
@@ -34,6 +54,9 @@ func classify(op string, otherwise fault.Kind, err error) error {
 		}
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	if isLost(text) {
+		return fault.New(fault.Unavailable, op, "%w: %s", inference.ErrDeviceLost, first)
+	}
 	if kind == fault.Busy {
 		return fault.New(kind, op, "out of memory, which --memory-budget bounds: %s", first)
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"focal/core/fault"
@@ -12,8 +13,10 @@ import (
 // FindLibrary returns the path of the ONNX Runtime library: explicit where it
 // is given, else the first that exists in .deps/lib of the working directory,
 // beside the program or in lib or .deps/lib beside its folder, and in the
-// system's folders. The error is fault.NotFound and says how to get one.
-func FindLibrary(explicit string) (string, error) {
+// system's folders. Where device may be a card, each folder's cuda comes before
+// it: the build with the CUDA provider is another one. The error is
+// fault.NotFound and says how to get one.
+func FindLibrary(explicit, device string) (string, error) {
 	const op = "ort.FindLibrary"
 	if explicit != "" {
 		if !isFile(explicit) {
@@ -23,6 +26,9 @@ func FindLibrary(explicit string) (string, error) {
 		return filepath.Abs(explicit)
 	}
 	folders := libraryFolders()
+	if device != "cpu" {
+		folders = slices.Concat(within(folders, "cuda"), folders)
+	}
 	for _, folder := range folders {
 		for _, name := range libraryNames() {
 			if path := filepath.Join(folder, name); isFile(path) {
@@ -44,6 +50,14 @@ func libraryFolders() []string {
 			filepath.Join(beside, "..", ".deps", "lib"), filepath.Join(beside, "..", "lib"))
 	}
 	return append(folders, "/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu")
+}
+
+func within(folders []string, name string) []string {
+	inner := make([]string, len(folders))
+	for i, folder := range folders {
+		inner[i] = filepath.Join(folder, name)
+	}
+	return inner
 }
 
 func libraryNames() []string {

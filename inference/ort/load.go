@@ -23,6 +23,9 @@ import (
 // the steps. Errors: fault.NotFound for no file, fault.Corrupt or
 // fault.Unsupported for a bad one, fault.Busy for want of memory.
 func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, error) {
+	if e.card != nil {
+		defer processSignals.keep()()
+	}
 	end := e.activity.begin()
 	s, err := e.load(ctx, m)
 	alone := end()
@@ -102,10 +105,12 @@ func (e *Engine) describe(m models.Model) (inputs, outputs []onnx.InputOutputInf
 		// The binding takes no options with bytes; these models are small.
 		return onnx.GetInputOutputInfoWithONNXData(m.Data)
 	}
-	options, err := e.options(m)
+	// On the CPU whatever the device is: nothing runs.
+	options, err := sessionOptions(e.config.Threads, false)
 	if err != nil {
 		return nil, nil, err
 	}
+	e.live.Add(1)
 	defer e.free(options)
 	if err := options.SetGraphOptimizationLevel(onnx.GraphOptimizationLevelDisableAll); err != nil {
 		return nil, nil, err
@@ -150,12 +155,12 @@ func agree(kind string, file, manifest []int64) bool {
 // create makes the session that stays, and measures it: before its first run,
 // because a run may give back what earlier ones left in the arena.
 func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, error) {
-	options, err := e.options(m)
+	options, err := e.options(m, inputs)
 	if err != nil {
 		return nil, err
 	}
 	defer e.free(options)
-	before := heapInUse()
+	before := e.held()
 	var c *onnx.DynamicAdvancedSession
 	if m.Data != nil {
 		c, err = onnx.NewDynamicAdvancedSessionWithONNXData(m.Data, inputs, outputs, options)
@@ -166,17 +171,28 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 		return nil, classify("ort.Load", fault.Corrupt, err)
 	}
 	e.live.Add(1)
-	rest := max(0, heapInUse()-before)
-	return &session{engine: e, c: c, inputs: m.Inputs, outputs: m.Outputs, rest: rest}, nil
+	rest := max(0, e.held()-before)
+	return &session{engine: e, c: c, inputs: m.Inputs, outputs: m.Outputs, rest: rest, known: newKnown()}, nil
 }
 
-// options are those of a session of m. Whoever calls frees them.
-func (e *Engine) options(m models.Model) (*onnx.SessionOptions, error) {
+// options are those of a session of m, whose inputs have these names in the
+// file. Whoever calls frees them.
+func (e *Engine) options(m models.Model, inputs []string) (*onnx.SessionOptions, error) {
 	o, err := sessionOptions(e.config.Threads, m.Session.MemoryPattern)
 	if err != nil {
 		return nil, classify("ort.Load", fault.Internal, err)
 	}
 	e.live.Add(1)
+	if e.card == nil {
+		return o, nil
+	}
+	if err := e.card.use(o, m, inputs); err != nil {
+		e.free(o)
+		if fault.Is(err, fault.Internal) {
+			err = classify("ort.Load", fault.Internal, err)
+		}
+		return nil, err
+	}
 	return o, nil
 }
 
@@ -221,7 +237,8 @@ func (s *session) warm(ctx context.Context, m models.Model) error {
 		}
 		inputs[i] = models.Tensor{Shape: shape, Data: make([]float32, n)}
 	}
-	_, _, err := s.run(ctx, inputs)
+	// What it took is given back, for a loaded model to hold no more than that.
+	_, _, err := s.run(ctx, inputs, true)
 	if fault.Is(err, fault.Internal) {
 		// The manifest's own sizes do not run: the file is not what it says.
 		return fault.New(fault.Unsupported, "ort.Load", "first run: %w", err)

@@ -104,7 +104,7 @@ func TestOpen_RefusesASecondTime(t *testing.T) {
 }
 
 func TestFindLibrary_SaysHowToGetOne(t *testing.T) {
-	_, err := ort.FindLibrary(filepath.Join(t.TempDir(), "none.so"))
+	_, err := ort.FindLibrary(filepath.Join(t.TempDir(), "none.so"), "cpu")
 	if !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "scripts/run") {
 		t.Errorf("got %v", err)
 	}
@@ -117,7 +117,7 @@ func TestFindLibrary_LooksInTheWorkingDirectory(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(want), 0o755), os.WriteFile(want, []byte("x"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := ort.FindLibrary(""); err != nil || got != want {
+	if got, err := ort.FindLibrary("", "cpu"); err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 }
@@ -127,6 +127,11 @@ func TestConfig_RefusesWhatCannotWork(t *testing.T) {
 		"threads": func(c *ort.Config) { c.Threads = 0 },
 		"arena":   func(c *ort.Config) { c.Arena = -1 },
 		"device":  func(c *ort.Config) { c.Device = "tpu" },
+		"card":    func(c *ort.Config) { c.Device = "cuda:-1" },
+		"memory":  func(c *ort.Config) { c.CardMemory = -1 },
+		"engines": func(c *ort.Config) { c.TensorRT = true },
+		"graph":   func(c *ort.Config) { c.CUDA = map[string]string{"enable_cuda_graph": "1"} },
+		"stream":  func(c *ort.Config) { c.CUDA = map[string]string{"user_compute_stream": "1234"} },
 	} {
 		c := ort.DefaultConfig()
 		change(&c)

@@ -11,6 +11,7 @@
 package ort
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -32,8 +33,19 @@ type Config struct {
 	// Arena caps the memory, in bytes, that all sessions of the process take
 	// for the values inside a running model; 0 is no cap. Weights do not count.
 	Arena int64
-	// Device is where models run: "cpu".
+	// Device is where models run: "cpu"; "cuda" or "cuda:N", and nothing else;
+	// or "auto", a card where one can be used.
 	Device string
+	// CardMemory bounds, in bytes, what the arena of one session takes on a card;
+	// 0 is 80 % of what is free when it is opened.
+	CardMemory int64
+	// CUDA are options of ONNX Runtime's CUDA provider, by its own keys, for all
+	// models; a manifest's go over them.
+	CUDA map[string]string
+	// TensorRT has models run by TensorRT as far as it can. It builds an engine
+	// for each, which takes minutes, and keeps it in the folder EngineCache.
+	TensorRT    bool
+	EngineCache string
 }
 
 // DefaultConfig runs on the CPU with one thread and no cap.
@@ -42,21 +54,29 @@ func DefaultConfig() Config { return Config{Threads: 1, Device: "cpu"} }
 // Validate reports a value that cannot work.
 func (c Config) Validate() error {
 	const maxThreads = 256
+	if _, err := parseDevice(c.Device); err != nil {
+		return err
+	}
 	switch {
 	case c.Threads < 1 || c.Threads > maxThreads:
 		return fmt.Errorf("ort: %d threads: want 1 to %d", c.Threads, maxThreads)
 	case c.Arena < 0:
 		return fmt.Errorf("ort: arena of %d bytes: want 0 (no cap) or more", c.Arena)
-	case c.Device != "cpu":
-		return fmt.Errorf("ort: device %q: want cpu", c.Device)
+	case c.CardMemory < 0:
+		return fmt.Errorf("ort: %d bytes of a card: want 0 (most of what is free) or more", c.CardMemory)
+	case c.TensorRT && c.EngineCache == "":
+		return errors.New("ort: TensorRT needs a folder for its engines")
 	}
-	return nil
+	return checkOptions("--cuda-option", c.CUDA)
 }
 
 // Engine loads models. It is safe for concurrent use and is never closed:
 // what it holds besides its sessions lasts as long as the process.
 type Engine struct {
 	config   Config
+	card     *card  // nil: models run on the CPU
+	reason   string // why they do, where a card was hoped for
+	library  string
 	arena    *arena
 	atOpen   int64 // C heap before the first session
 	live     atomic.Int64
@@ -74,66 +94,171 @@ var (
 var opening sync.Mutex
 
 // Open starts ONNX Runtime and returns the engine on it. A second call in one
-// process is fault.Internal, a library that is missing fault.NotFound, and one
-// that does not fit fault.Unsupported.
+// process is fault.Internal, a library that is missing fault.NotFound, one that
+// does not fit fault.Unsupported, and a card that was asked for and cannot be
+// used fault.Unavailable: what is missing, and how to get it. Where the device is
+// "auto" that is no error, and Reason says it.
 func Open(c Config) (*Engine, error) {
 	const op = "ort.Open"
 	if err := c.Validate(); err != nil {
 		return nil, fault.New(fault.Invalid, op, "%w", err)
-	}
-	library, err := FindLibrary(c.Library)
-	if err != nil {
-		return nil, err
 	}
 	opening.Lock()
 	defer opening.Unlock()
 	if onnx.IsInitialized() {
 		return nil, fault.New(fault.Internal, op, "ONNX Runtime is open already: it can be started once in a process")
 	}
-	if err := disableTelemetry(); err != nil {
+	e := &Engine{config: c}
+	var err error
+	if e.library, err = e.choose(); err != nil {
+		return nil, err
+	}
+	if err := initialize(e.library); err != nil {
+		return nil, err
+	}
+	if e.card != nil {
+		if err := e.startCard(); err != nil {
+			return nil, err
+		}
+	}
+	if e.arena, err = newArena(c.Arena); err != nil {
 		return nil, fault.New(fault.Internal, op, "%w", err)
+	}
+	e.atOpen = heapInUse()
+	return e, nil
+}
+
+// choose finds the card, if one is to be used, and the library.
+func (e *Engine) choose() (library string, err error) {
+	want, err := parseDevice(e.config.Device)
+	if err != nil {
+		return "", err
+	}
+	if want.cuda || want.auto {
+		if library, err = FindLibrary(e.config.Library, "cuda"); err != nil {
+			return "", err
+		}
+		if e.card, err = e.findCard(library, want); err != nil || e.card != nil {
+			return library, err
+		}
+	}
+	return FindLibrary(e.config.Library, "cpu")
+}
+
+// findCard returns no card, and no error, where that may be.
+func (e *Engine) findCard(library string, want target) (*card, error) {
+	defer processSignals.keep()()
+	card, err := findCard(e.config, library, want.index)
+	if err != nil && want.auto {
+		e.reason = err.Error()
+		return nil, nil
+	}
+	return card, err
+}
+
+// initialize starts the library.
+func initialize(library string) error {
+	const op = "ort.Open"
+	if err := disableTelemetry(); err != nil {
+		return fault.New(fault.Internal, op, "%w", err)
 	}
 	onnx.SetSharedLibraryPath(library)
 	// Every error comes back from its call; ONNX Runtime would print it as well.
 	if err := onnx.InitializeEnvironment(onnx.WithLogLevelFatal()); err != nil {
-		return nil, fault.New(fault.Unsupported, op, "%s does not start: %w", library, err)
+		return fault.New(fault.Unsupported, op, "%s does not start: %w", library, err)
 	}
 	// Beside the environment variable: the two switches are not the same one.
 	if err := onnx.DisableTelemetry(); err != nil {
-		return nil, fault.New(fault.Internal, op, "telemetry: %w", err)
+		return fault.New(fault.Internal, op, "telemetry: %w", err)
 	}
-	a, err := newArena(c.Arena)
-	if err != nil {
-		return nil, fault.New(fault.Internal, op, "%w", err)
+	return nil
+}
+
+// startCard gives a card up that does not start, where that may be.
+func (e *Engine) startCard() error {
+	err := e.card.start()
+	if err != nil && e.config.Device == "auto" && !fault.Is(err, fault.Invalid) {
+		e.card, e.reason = nil, err.Error()
+		return nil
 	}
-	return &Engine{config: c, arena: a, atOpen: heapInUse()}, nil
+	return err
 }
 
 // Version is the version of the ONNX Runtime that was opened.
 func Version() string { return onnx.GetVersion() }
 
 // Provider names the device that runs.
-func (e *Engine) Provider() string { return e.config.Device }
+func (e *Engine) Provider() string {
+	if e.card != nil {
+		return "cuda"
+	}
+	return "cpu"
+}
 
-// Device names the processor and the threads of a run.
+// Reason is why models run on the CPU where the device was "auto", else empty.
+func (e *Engine) Reason() string { return e.reason }
+
+// Device names the hardware and how it is used: the processor and the threads
+// of a run, or the card and its options.
 func (e *Engine) Device() string {
-	return fmt.Sprintf("%s, %d threads a run: %s", e.config.Device, e.config.Threads, processor())
+	if e.card != nil {
+		name := "cuda: " + e.card.name + ", " + written(e.config.CUDA)
+		if e.config.TensorRT {
+			name += ", TensorRT"
+		}
+		return name
+	}
+	return fmt.Sprintf("cpu, %d threads a run: %s", e.config.Threads, processor())
+}
+
+// Library is the path of the ONNX Runtime that was opened.
+func (e *Engine) Library() string { return e.library }
+
+// CardBudget is what models may hold on the card, in bytes: Config.CardMemory,
+// or what is reasonable. 0 on the CPU.
+func (e *Engine) CardBudget() int64 {
+	if e.card == nil {
+		return 0
+	}
+	return e.card.budget
+}
+
+// Free is what nobody holds of the card, in bytes, or -1: not known, or no card.
+func (e *Engine) Free() int64 {
+	if e.card == nil {
+		return -1
+	}
+	return e.card.free()
 }
 
 // Runtime names the library and its version.
 func (e *Engine) Runtime() string { return "onnxruntime " + Version() }
 
-// Used is what the C heap holds beyond what it held when ONNX Runtime had just
-// opened, or -1 where the C library does not say. The binding does not give
-// the arena's own numbers. Unlike resident memory it does not move with Go's
-// heap, where results are kept; it does count what other C libraries of the
-// process hold at the moment, such as a picture that libvips decodes.
+// Used is what models hold: on a card what the driver says of this process,
+// less the context; on the CPU what the C heap holds beyond what it held when
+// ONNX Runtime had just opened. -1 where nobody says.
+//
+// The binding does not give the arena's own numbers. Unlike resident memory the
+// heap does not move with Go's, where results are kept; it does count what other
+// C libraries of the process hold at the moment, such as a picture that libvips
+// decodes.
 func (e *Engine) Used() int64 {
+	if e.card != nil {
+		return e.card.used()
+	}
 	now := heapInUse()
 	if now < 0 {
 		return -1
 	}
 	return max(0, now-e.atOpen)
+}
+
+// held is a reading for differences, or -1.
+func (e *Engine) held() int64 {
+	if e.card != nil {
+		return e.card.taken()
+	}
+	return heapInUse()
 }
 
 // Live is how many C objects (sessions, tensors, options) are held. It is zero

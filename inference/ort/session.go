@@ -1,6 +1,7 @@
 package ort
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -19,6 +20,7 @@ type session struct {
 	inputs  []models.Port
 	outputs []models.Port
 	rest    int64
+	known   *known // used on a card
 
 	// mu is held shared by Run and alone by Close, so that C never loses a
 	// session that it is running.
@@ -49,18 +51,37 @@ func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Ten
 	return outputs, err
 }
 
-// RunMeasured is Run, and by how much the C heap had grown when the run ended:
-// the arena gives nothing back before that, so it is the most that the run held.
+// RunMeasured is Run, and what the run held beyond the loaded session: by how
+// much the C heap, or what is taken of the card, had grown when it ended. The
+// arena gives nothing back before that, so it is the most that the run held. On a
+// card it gives nothing back after that either, so that only growth is seen: of a
+// run that found room enough it is not known.
 func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, int64, error) {
 	end := s.engine.activity.begin()
-	outputs, held, err := s.run(ctx, inputs)
-	if alone := end(); !alone {
+	outputs, held, err := s.run(ctx, inputs, false)
+	alone := end()
+	if s.engine.card != nil {
+		held = s.known.grow(held, alone)
+	}
+	if !alone {
 		held = 0
 	}
 	return outputs, held, err
 }
 
-func (s *session) run(ctx context.Context, inputs []models.Tensor) (outputs []models.Tensor, held int64, err error) {
+// RunAndShrink is a run whose end gives back all that runs have taken.
+func (s *session) RunAndShrink(ctx context.Context, inputs []models.Tensor) error {
+	end := s.engine.activity.begin()
+	defer end()
+	_, _, err := s.run(ctx, inputs, true)
+	if err == nil {
+		s.known.shrunk()
+	}
+	return err
+}
+
+// run also returns by how many bytes more the device holds, where that was read.
+func (s *session) run(ctx context.Context, inputs []models.Tensor, shrink bool) (outputs []models.Tensor, held int64, err error) {
 	const op = "ort.Run"
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -73,36 +94,64 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor) (outputs []mo
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fault.New(fault.KindOf(err), op, "%w", err)
 	}
-	// C keeps the addresses of the inputs until their tensors are destroyed,
-	// which is before the pins go.
-	var pins runtime.Pinner
-	defer pins.Unpin()
-	values := make([]onnx.Value, len(inputs))
-	for i, in := range inputs {
-		pins.Pin(&in.Data[0])
-		v, err := onnx.NewTensor(onnx.Shape(in.Shape), in.Data)
-		if err != nil {
-			return nil, 0, classify(op, fault.Internal, err)
-		}
-		s.engine.live.Add(1)
-		defer s.engine.free(v)
-		values[i] = v
+	values, end, err := s.feed(inputs)
+	defer end()
+	if err != nil {
+		return nil, 0, classify(op, fault.Internal, err)
 	}
-	results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
-	before := heapInUse()
-	err = s.call(ctx, values, results)
-	held = max(0, heapInUse()-before)
-	outputs, bad := s.take(results, inputs[0].Shape[0])
-	bad = errors.Join(bad, s.engine.arena.shrink())
+	if s.engine.card != nil {
+		outputs, held, err = s.runOnCard(ctx, values, inputs, shrink)
+	} else {
+		before := heapInUse()
+		results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
+		err = s.call(ctx, values, results, "")
+		held = max(0, heapInUse()-before)
+		var bad error
+		outputs, bad = s.take(results, inputs[0].Shape[0])
+		err = cmp.Or(err, errors.Join(bad, s.engine.arena.shrink()))
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, 0, fault.New(fault.KindOf(ctx.Err()), op, "stopped: %w", ctx.Err())
 	case err != nil:
 		return nil, 0, classify(op, fault.Internal, err)
-	case bad != nil:
-		return nil, 0, classify(op, fault.Internal, bad)
 	}
 	return outputs, held, nil
+}
+
+// feed makes C's tensors over inputs: on a card over copies that it can fetch by
+// itself, else over the caller's memory, pinned. end is never nil, and to be
+// called when C has let go: C keeps the addresses until the tensors are destroyed,
+// which is before the pins go.
+func (s *session) feed(inputs []models.Tensor) (values []onnx.Value, end func(), err error) {
+	var pins runtime.Pinner
+	var back []func()
+	end = func() {
+		for _, v := range values {
+			s.engine.free(v)
+		}
+		pins.Unpin()
+		for _, b := range back {
+			b()
+		}
+	}
+	for _, in := range inputs {
+		data := in.Data
+		if s.engine.card != nil {
+			if buffer, b := s.engine.card.pins.take(len(data)); buffer != nil {
+				copy(buffer, data)
+				data, back = buffer, append(back, b)
+			}
+		}
+		pins.Pin(&data[0])
+		v, err := onnx.NewTensor(onnx.Shape(in.Shape), data)
+		if err != nil {
+			return values, end, err
+		}
+		s.engine.live.Add(1)
+		values = append(values, v)
+	}
+	return values, end, nil
 }
 
 // check compares the inputs with the manifest before C sees them.
@@ -131,14 +180,20 @@ func fits(shape, port []int64) bool {
 	return slices.EqualFunc(shape, port, func(n, want int64) bool { return want <= 0 || n == want })
 }
 
-// call runs C and comes back when C has.
-func (s *session) call(ctx context.Context, inputs, results []onnx.Value) error {
+// call runs C and comes back when C has. At its end the arenas called shrink give
+// back what they do not use; none where that is empty.
+func (s *session) call(ctx context.Context, inputs, results []onnx.Value, shrink string) error {
 	options, err := onnx.NewRunOptions()
 	if err != nil {
 		return err
 	}
 	s.engine.live.Add(1)
 	defer s.engine.free(options)
+	if shrink != "" {
+		if err := options.AddRunConfigEntry(shrinkKey, shrink); err != nil {
+			return err
+		}
+	}
 	terminated := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { terminated <- options.Terminate() })
 	err = s.c.RunWithOptions(inputs, results, options)

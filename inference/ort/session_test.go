@@ -3,6 +3,7 @@ package ort_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -26,11 +27,19 @@ var engine *ort.Engine
 
 const arena = 1 << 30
 
+// These have the suite run on a card: go test ./inference/ort -args -device=cuda.
+var (
+	device  = flag.String("device", "cpu", "cpu, cuda or cuda:N")
+	library = flag.String("library", filepath.Join("..", "..", ".deps", "lib", "libonnxruntime.so"), "ONNX Runtime")
+)
+
 func TestMain(m *testing.M) {
+	flag.Parse()
 	os.Exit(func() int {
 		config := ort.DefaultConfig()
-		config.Library = filepath.Join("..", "..", ".deps", "lib", "libonnxruntime.so")
-		config.Arena = arena
+		config.Library, config.Device = *library, *device
+		config.Arena, config.CardMemory = arena, arena
+		config.CUDA = map[string]string{"use_tf32": "0"} // the golden numbers are of whole floats
 		var err error
 		if engine, err = ort.Open(config); err != nil {
 			fmt.Fprintf(os.Stderr, "%v (scripts/deps fetches it)\n", err)

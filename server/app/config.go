@@ -14,12 +14,14 @@ type InferenceConfig struct {
 	Models          string // directory of the model repository
 	FaceModel       string // empty: the repository's default for the device
 	ForegroundModel string
-	Device          string // auto, cpu, cuda, cuda:N
-	Library         string // path of ONNX Runtime; empty: looked for
-	MemoryBudget    int64  // bytes; 0: the device's default
-	CacheSize       int64  // bytes of results
-	Workers         int    // runs side by side on the CPU
-	Queue           int    // requests that may wait for one model, for each class
+	Device          string            // auto, cpu, cuda, cuda:N
+	Library         string            // path of ONNX Runtime; empty: looked for
+	CUDA            map[string]string // options of ONNX Runtime's CUDA provider
+	TensorRT        bool              // models run by TensorRT as far as it can
+	MemoryBudget    int64             // bytes; 0: the device's default
+	CacheSize       int64             // bytes of results
+	Workers         int               // runs side by side on the CPU
+	Queue           int               // requests that may wait for one model, for each class
 }
 
 // cpuBudget is the default memory budget of models on the CPU.

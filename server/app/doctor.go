@@ -2,14 +2,16 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
-	"os"
 	"runtime"
+	"time"
 
 	"focal/core/fault"
-	"focal/core/pipeline"
+	"focal/core/pixel"
 	"focal/core/vips"
 	"focal/inference"
+	"focal/inference/gpu"
 	"focal/inference/ort"
 	"focal/models/vision"
 )
@@ -26,30 +28,75 @@ type Check struct {
 	Err  error  // what is wrong, nil where nothing is
 }
 
-// Diagnose opens what a server would open, part by part. libvips must be open.
+// Diagnose opens what a server would open, part by part, and has the default
+// face model look at an empty picture: what ran, and where, is then no guess.
+// libvips must be open.
 func Diagnose(ctx context.Context, c InferenceConfig) ([]Check, error) {
-	library, err := ort.FindLibrary(c.Library)
 	checks := []Check{
 		{Part: "libvips", Good: vips.Version()},
 		{Part: "pixels", Good: vision.Backend()},
-		{Part: "ONNX Runtime", Good: library, Err: err},
 		{Part: "card", Good: cards()},
 	}
-	once, err := NewOnce(pipeline.DefaultConfig(), c)
+	i, err := OpenInference(c, nil)
 	if err != nil {
-		return nil, err
+		library, missing := ort.FindLibrary(c.Library, c.Device)
+		return append(checks, Check{Part: "ONNX Runtime", Good: library, Err: missing}, Check{Part: "inference", Err: err}), nil
 	}
-	checks = append(checks, modelChecks(lazy{once.open}.Status(ctx))...)
-	return checks, once.Close(ctx)
+	checks = append(checks, Check{Part: "ONNX Runtime", Good: ort.Version() + " in " + i.Engine.Library()})
+	checks = append(checks, modelChecks(i.Status(ctx))...)
+	checks = append(checks, i.proof(ctx))
+	return checks, i.Close(ctx)
 }
 
-// cards counts the cards that a loaded NVIDIA driver sees.
+// cards describes the cards that a loaded NVIDIA driver sees, or says why none.
 func cards() string {
-	found, err := os.ReadDir("/proc/driver/nvidia/gpus")
+	driver, err := gpu.Open(gpu.DefaultConfig())
 	if err != nil {
-		return "no NVIDIA driver is loaded here"
+		return err.Error()
 	}
-	return fmt.Sprintf("%d seen by the NVIDIA driver", len(found))
+	defer driver.Close()
+	found, err := driver.Cards()
+	if err != nil {
+		return err.Error()
+	}
+	version, _ := driver.Version()
+	text := fmt.Sprintf("driver %s sees %d", version, len(found))
+	for _, card := range found {
+		text += fmt.Sprintf("; %d: %s, %d MiB", card.Index, card.Name, card.Total>>20)
+		if r, err := driver.Read(card.Bus); err == nil {
+			text += fmt.Sprintf(", %d free", r.Free>>20)
+		}
+	}
+	return text
+}
+
+// proof has a model run, and says on what. A model that is loaded on a card
+// without taking any of its memory runs somewhere else.
+func (i *Inference) proof(ctx context.Context) Check {
+	const side = 64
+	check := Check{Part: "run"}
+	empty := pixel.Buffer{Width: side, Height: side, Channels: 3, Pix: make([]byte, 3*side*side)}
+	found, err := i.Faces(ctx, inference.FacesRequest{Subject: inference.Subject{
+		Content: sha256.Sum256(empty.Pix),
+		Look:    func(context.Context) (pixel.Buffer, error) { return empty, nil },
+	}})
+	if err != nil {
+		check.Err = err
+		return check
+	}
+	check.Good = fmt.Sprintf("%s ran on %s in %s", found.Model, i.Engine.Device(), found.Run.Round(10*time.Microsecond))
+	if i.Engine.Provider() == "cpu" {
+		return check
+	}
+	switch used := i.Engine.Used(); {
+	case used < 0:
+		check.Good += "; the driver does not say what this process holds of the card"
+	case used == 0:
+		check.Err = fault.New(fault.Unavailable, "app.Diagnose", "%s is loaded, and holds nothing of the card: it does not run there", found.Model)
+	default:
+		check.Good += fmt.Sprintf("; it holds %d MiB of the card", used>>20)
+	}
+	return check
 }
 
 func modelChecks(s inference.Status) []Check {

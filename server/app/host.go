@@ -2,10 +2,8 @@ package app
 
 import (
 	"os"
-	"strings"
+	"path/filepath"
 
-	"focal/core/fault"
-	"focal/inference"
 	"focal/inference/host"
 	"focal/inference/ort"
 	"focal/models"
@@ -19,7 +17,7 @@ import (
 // scheduler's host over both. The harness measures its parts one by one.
 type Inference struct {
 	*host.Host
-	Engine     inference.Engine
+	Engine     *ort.Engine
 	Repository *models.Repository
 }
 
@@ -37,28 +35,23 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	device, reason, err := chooseDevice(c.Device)
-	if err != nil {
-		return nil, err
-	}
 	repository, err := models.OpenRepository(c.Models)
 	if err != nil {
 		return nil, err
 	}
-	budget := c.MemoryBudget
-	if budget == 0 {
-		budget = cpuBudget
-	}
-	engine, err := ort.Open(ort.Config{Library: c.Library, Threads: 1, Device: device, Arena: budget})
+	engine, err := ort.Open(c.engine(repository))
 	if err != nil {
 		return nil, err
 	}
 	h := host.DefaultConfig()
-	h.Budget, h.CacheBytes, h.Slots = budget, c.CacheSize, c.Workers
+	h.Budget, h.CacheBytes, h.Slots = c.cpuMemory(), c.CacheSize, c.Workers
+	if engine.Provider() != "cpu" {
+		h.Budget, h.Slots = engine.CardBudget(), 0 // the host knows how many runs a card takes
+	}
 	h.QueueLimit = c.Queue
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
-	h.Metrics, h.Reason = metrics, reason
+	h.Metrics, h.Reason = metrics, engine.Reason()
 	h.OnLost = func(error) { os.Exit(exitLost) } // a supervisor starts it again; the host has logged why
 	if h.Profiles, err = profilesOf(repository); err != nil {
 		return nil, err
@@ -74,17 +67,19 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 // sysexits.h.
 const exitLost = 69
 
-// chooseDevice says where models run, and why where that was not asked for. An
-// explicit card that cannot be used is an error, never a slow surprise.
-func chooseDevice(device string) (provider, reason string, err error) {
-	switch {
-	case device == "cpu":
-		return "cpu", "", nil
-	case device == "auto":
-		return "cpu", "this build runs models on the CPU only", nil
-	case device == "cuda" || strings.HasPrefix(device, "cuda:"):
-		return "", "", fault.New(fault.Unavailable, "app.chooseDevice", "--device %s: this build runs models on the CPU only", device)
-	default:
-		return "", "", fault.New(fault.Invalid, "app.chooseDevice", "--device %q: want auto, cpu, cuda or cuda:N", device)
+// engine is how ONNX Runtime is opened. Engines of TensorRT are kept beside the
+// models, in a folder that the repository does not look into.
+func (c InferenceConfig) engine(r *models.Repository) ort.Config {
+	return ort.Config{
+		Library: c.Library, Threads: 1, Device: c.Device, Arena: c.cpuMemory(), CardMemory: c.MemoryBudget,
+		CUDA: c.CUDA, TensorRT: c.TensorRT, EngineCache: filepath.Join(r.Dir(), ".tensorrt"),
 	}
+}
+
+// cpuMemory is what models may hold of the host's memory.
+func (c InferenceConfig) cpuMemory() int64 {
+	if c.MemoryBudget == 0 {
+		return cpuBudget
+	}
+	return c.MemoryBudget
 }

@@ -1,0 +1,312 @@
+package ort
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"focal/core/fault"
+	"focal/inference/gpu"
+	"focal/models"
+)
+
+// card is the NVIDIA card that an engine runs on, with its driver and the CUDA
+// runtime. It stays open as long as the process.
+type card struct {
+	config Config
+	index  int // by CUDA's count
+	driver *gpu.Driver
+	name   string
+	bus    string
+	read   func() (gpu.Reading, error)
+	arena  string // of a session, as ONNX Runtime calls it
+	budget int64  // bytes that one session's arena may take
+	atOpen int64  // bytes of this process when only the context was there; -1: not known
+	pins   *pins
+}
+
+const (
+	providerLibrary = "libonnxruntime_providers_cuda.so"
+	tensorRTLibrary = "libonnxruntime_providers_tensorrt.so"
+	// getLibraries ends the sentences about what is missing.
+	getLibraries = "FOCAL_CUDA=on scripts/deps fetches it into .deps/lib/cuda"
+)
+
+// target is what Config.Device asks for.
+type target struct {
+	cuda  bool // a card, or nothing
+	auto  bool // a card where one can be used
+	index int
+}
+
+func parseDevice(device string) (target, error) {
+	number, numbered := strings.CutPrefix(device, "cuda:")
+	index, err := strconv.Atoi(number)
+	switch {
+	case device == "cpu":
+		return target{}, nil
+	case device == "auto":
+		return target{auto: true}, nil
+	case device == "cuda":
+		return target{cuda: true}, nil
+	case numbered && err == nil && index >= 0:
+		return target{cuda: true, index: index}, nil
+	}
+	return target{}, fmt.Errorf("device %q (--device): want auto, cpu, cuda or cuda:N", device)
+}
+
+// findCard opens the card, or says everything that it lacks: who has to install
+// something wants to hear it at once.
+func findCard(c Config, onnxruntime string, index int) (*card, error) {
+	var lacks []string
+	driver, err := gpu.Open(gpu.DefaultConfig())
+	if err != nil {
+		lacks = append(lacks, err.Error())
+	}
+	runtime, err := openProvider(c, filepath.Dir(onnxruntime))
+	if err != nil {
+		lacks = append(lacks, err.Error())
+	}
+	if len(lacks) > 0 {
+		return nil, cannot(strings.Join(lacks, "; "))
+	}
+	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned)}
+	found.read = func() (gpu.Reading, error) { return driver.Read(found.bus) }
+	if err := found.choose(runtime); err != nil {
+		return nil, cannot(err.Error())
+	}
+	return found, nil
+}
+
+func cannot(why string) error {
+	return fault.New(fault.Unavailable, "ort.Card", "no card can be used (--device): %s", why)
+}
+
+// openProvider opens what the CUDA provider needs, and returns the CUDA runtime.
+func openProvider(c Config, folder string) (cudart, error) {
+	// cuDNN is opened by the provider itself, and only by name.
+	provider := filepath.Join(folder, providerLibrary)
+	if !isFile(provider) {
+		return cudart{}, fmt.Errorf("the ONNX Runtime in %s has no CUDA provider (%s): %s", folder, providerLibrary, getLibraries)
+	}
+	opened, missing, err := preload(provider, "libcudnn.so.9")
+	if err != nil {
+		return cudart{}, fmt.Errorf("%s cannot be read: %w", provider, err)
+	}
+	if err := unopened(missing, getLibraries); err != nil {
+		return cudart{}, err
+	}
+	runtime, ok := find(opened, "libcudart")
+	if !ok {
+		return cudart{}, fmt.Errorf("%s asks for no CUDA runtime", provider)
+	}
+	if !c.TensorRT {
+		return cudart{runtime}, nil
+	}
+	provider = filepath.Join(folder, tensorRTLibrary)
+	if !isFile(provider) {
+		return cudart{}, fmt.Errorf("the ONNX Runtime in %s has no TensorRT provider (%s): %s", folder, tensorRTLibrary, getLibraries)
+	}
+	if _, missing, err = preload(provider); err != nil {
+		return cudart{}, fmt.Errorf("%s cannot be read: %w", provider, err)
+	}
+	return cudart{runtime}, unopened(missing, "install TensorRT 10 for CUDA 13 where the loader finds it, or leave --tensorrt out")
+}
+
+// unopened names libraries that were not found. The driver's is said to be the
+// driver's: no package of ours brings it.
+func unopened(missing []string, advice string) error {
+	var errs []string
+	var others []string
+	for _, name := range missing {
+		if strings.HasPrefix(name, "libcuda.so") {
+			errs = append(errs, name+" is missing, which comes with the NVIDIA driver (580 or newer for CUDA 13)")
+		} else {
+			others = append(others, name)
+		}
+	}
+	if len(others) > 0 {
+		errs = append(errs, fmt.Sprintf("%s not found: %s", strings.Join(others, ", "), advice))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(errs, "; "))
+}
+
+// choose finds card number c.index with CUDA and with the driver.
+func (c *card) choose(runtime cudart) error {
+	supported, err := runtime.number("cudaDriverGetVersion")
+	if err != nil {
+		return err
+	}
+	wanted, err := runtime.number("cudaRuntimeGetVersion")
+	if err != nil {
+		return err
+	}
+	if supported/1000 < wanted/1000 { // 13000 is CUDA 13.0
+		version, _ := c.driver.Version()
+		return fmt.Errorf("the NVIDIA driver %s is too old: it carries CUDA %d.%d, and this build needs %d: install driver 580 or newer",
+			version, supported/1000, supported%1000/10, wanted/1000)
+	}
+	n, err := runtime.number("cudaGetDeviceCount")
+	if err != nil {
+		return err
+	}
+	if c.index >= n {
+		return fmt.Errorf("--device cuda:%d: CUDA sees %d of them here, counted from 0 (CUDA_VISIBLE_DEVICES may hide some)", c.index, n)
+	}
+	if c.bus, err = runtime.bus(c.index); err != nil {
+		return err
+	}
+	cards, err := c.driver.Cards()
+	if err != nil {
+		return err
+	}
+	for _, found := range cards {
+		if strings.HasSuffix(strings.ToUpper(found.Bus), strings.ToUpper(c.bus)) {
+			c.name, c.bus = found.Name, found.Bus
+		}
+	}
+	return nil
+}
+
+// start proves that the card runs, by a model that does nothing: from then on
+// the context is there, and what is free is what models may have. ONNX Runtime
+// has to be open.
+func (c *card) start() error {
+	defer processSignals.keep()()
+	if c.budget = c.config.CardMemory; c.budget == 0 {
+		c.budget = 1 << 30 // until it is known
+	}
+	if err := c.try(); err != nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+		return cannot("ONNX Runtime does not start on it: " + first)
+	}
+	r, err := c.read()
+	if err != nil {
+		return cannot(err.Error())
+	}
+	if c.config.CardMemory == 0 {
+		c.budget = r.Free / 10 * 8
+	}
+	c.atOpen = r.Ours
+	if r.Ours < 0 {
+		c.atOpen = r.Total - r.Free
+	}
+	return nil
+}
+
+func (c *card) try() error {
+	o, err := onnx.NewSessionOptions()
+	if err != nil {
+		return err
+	}
+	defer o.Destroy()
+	if err := c.use(o, models.Model{}, nil); err != nil {
+		return err
+	}
+	s, err := onnx.NewDynamicAdvancedSessionWithONNXData(identity(), []string{"x"}, []string{"y"}, o)
+	if err != nil {
+		return err
+	}
+	defer s.Destroy()
+	x, err := onnx.NewTensor(onnx.NewShape(1), []float32{1})
+	if err != nil {
+		return err
+	}
+	defer x.Destroy()
+	y, err := onnx.NewEmptyTensor[float32](onnx.NewShape(1))
+	if err != nil {
+		return err
+	}
+	defer y.Destroy()
+	if err := s.Run([]onnx.Value{x}, []onnx.Value{y}); err != nil {
+		return err
+	}
+	if y.GetData()[0] != 1 {
+		return fmt.Errorf("the identity of 1 is %v on it", y.GetData()[0])
+	}
+	return nil
+}
+
+// use appends the providers to the options of a session of m. inputs are the
+// names in the file, which TensorRT needs.
+func (c *card) use(o *onnx.SessionOptions, m models.Model, inputs []string) error {
+	if err := checkOptions("session.cuda of the manifest", m.Session.CUDA); err != nil {
+		return err
+	}
+	if c.config.TensorRT && inputs != nil {
+		if err := c.useTensorRT(o, m, inputs); err != nil {
+			return err
+		}
+	}
+	p, err := onnx.NewCUDAProviderOptions()
+	if err != nil {
+		return err
+	}
+	defer p.Destroy()
+	options := c.cudaOptions(m.Session)
+	if err := p.Update(options); err != nil {
+		return fault.New(fault.Invalid, "ort.Options", "options of the CUDA provider (--cuda-option, session.cuda) %s: %w", written(options), err)
+	}
+	return errors.Join(
+		// Weights beside the arena: it can give back all that runs took.
+		o.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
+		o.AppendExecutionProviderCUDA(p),
+	)
+}
+
+func (c *card) useTensorRT(o *onnx.SessionOptions, m models.Model, inputs []string) error {
+	if err := checkOptions("session.tensorrt of the manifest", m.Session.TensorRT); err != nil {
+		return err
+	}
+	options, err := c.tensorRTOptions(m, inputs)
+	if err != nil {
+		return err
+	}
+	p, err := onnx.NewTensorRTProviderOptions()
+	if err != nil {
+		return err
+	}
+	defer p.Destroy()
+	if err := p.Update(options); err != nil {
+		return fault.New(fault.Invalid, "ort.Options", "options of the TensorRT provider (session.tensorrt) %s: %w", written(options), err)
+	}
+	return o.AppendExecutionProviderTensorRT(p)
+}
+
+// used is what the models of this process hold on the card, or -1.
+func (c *card) used() int64 {
+	r, err := c.read()
+	if err != nil || r.Ours < 0 {
+		return -1
+	}
+	return max(0, r.Ours-c.atOpen)
+}
+
+// taken is used, or where the driver does not tell processes apart, all that
+// is taken of the card: a difference of two is right while nobody else moves.
+func (c *card) taken() int64 {
+	r, err := c.read()
+	switch {
+	case err != nil:
+		return -1
+	case r.Ours < 0:
+		return r.Total - r.Free
+	}
+	return r.Ours
+}
+
+// free is what nobody holds, or -1.
+func (c *card) free() int64 {
+	r, err := c.read()
+	if err != nil {
+		return -1
+	}
+	return r.Free
+}

@@ -1,0 +1,22 @@
+package ort
+
+import (
+	"focal/inference"
+	"focal/inference/gpu"
+)
+
+// OnFakeCard returns s, loaded on the CPU, as if it ran on a card: the whole way
+// of a run but the provider.
+func OnFakeCard(s inference.Session, read func() gpu.Reading, pinned func(floats int) ([]float32, error)) *Session {
+	old := s.(*session)
+	e := &Engine{config: old.engine.config, arena: old.engine.arena, card: &card{
+		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", pins: newPins(pinned),
+	}}
+	return &Session{&session{engine: e, c: old.c, inputs: old.inputs, outputs: old.outputs, known: newKnown()}}
+}
+
+// Session is a session with its engine.
+type Session struct{ *session }
+
+// Engine returns the engine.
+func (s *Session) Engine() *Engine { return s.engine }

@@ -1,0 +1,148 @@
+package ort
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
+	"focal/models"
+)
+
+// runOnCard runs with the outputs bound to pinned buffers, once their shapes are
+// known: the card writes there by itself. What it holds is read when a shape is
+// new, for asking the driver takes as long as a small model.
+func (s *session) runOnCard(ctx context.Context, values []onnx.Value, inputs []models.Tensor, shrink bool) (outputs []models.Tensor, held int64, err error) {
+	arenas := ""
+	if shrink {
+		arenas = s.engine.card.arena
+	}
+	shape := shapesOf(inputs)
+	expected, fresh := s.known.outputs(shape)
+	before := int64(-1)
+	if fresh {
+		before = s.engine.held()
+	}
+	results, back := s.bind(expected)
+	err = s.call(ctx, values, results, arenas)
+	outputs, bad := s.take(results, inputs[0].Shape[0])
+	if back != nil {
+		for i := range outputs {
+			outputs[i].Data = slices.Clone(outputs[i].Data)
+		}
+		back()
+	}
+	if err != nil && expected != nil && strings.Contains(err.Error(), "shape") {
+		// The outputs of one input shape may have several: bind them no more.
+		s.known.forget(shape)
+		return s.runOnCard(ctx, values, inputs, shrink)
+	}
+	if err != nil || bad != nil {
+		return nil, 0, cmp.Or(err, bad)
+	}
+	if fresh {
+		s.known.learn(shape, outputs)
+		if before >= 0 {
+			held = max(0, s.engine.held()-before)
+		}
+	}
+	return outputs, held, s.engine.arena.shrink()
+}
+
+// bind makes tensors over pinned buffers for outputs of these shapes, and returns
+// what gives the buffers back; nil where C is to allocate.
+func (s *session) bind(shapes []onnx.Shape) (results []onnx.Value, back func()) {
+	results = make([]onnx.Value, len(s.outputs))
+	if shapes == nil {
+		return results, nil
+	}
+	var backs []func()
+	back = func() {
+		for _, b := range backs {
+			b()
+		}
+	}
+	for i, shape := range shapes {
+		buffer, b := s.engine.card.pins.take(int(shape.FlattenedSize()))
+		if buffer == nil {
+			continue // C allocates this one
+		}
+		backs = append(backs, b)
+		if t, err := onnx.NewTensor(shape, buffer); err == nil {
+			results[i] = t
+		}
+	}
+	return results, back
+}
+
+func shapesOf(tensors []models.Tensor) string {
+	var text strings.Builder
+	for _, t := range tensors {
+		fmt.Fprint(&text, t.Shape)
+	}
+	return text.String()
+}
+
+// known is what a session on a card has seen of its runs.
+type known struct {
+	mu      sync.Mutex              // protects what follows
+	shapes  map[string][]onnx.Shape // of the outputs by those of the inputs; nil: they vary
+	grown   int64                   // bytes that the arena has taken since it was empty
+	unclear bool                    // it has grown while others ran
+}
+
+const mostShapes = 256 // callers with raw tensors choose them as they like
+
+func newKnown() *known { return &known{shapes: map[string][]onnx.Shape{}} }
+
+// outputs returns the shapes of the outputs for inputs of this shape, nil where
+// they are not known, and whether the shape is new.
+func (k *known) outputs(shape string) (outputs []onnx.Shape, fresh bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	outputs, seen := k.shapes[shape]
+	return outputs, !seen && len(k.shapes) < mostShapes
+}
+
+func (k *known) learn(shape string, outputs []models.Tensor) {
+	shapes := make([]onnx.Shape, len(outputs))
+	for i, o := range outputs {
+		shapes[i] = onnx.Shape(o.Shape)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.shapes[shape] = shapes
+}
+
+func (k *known) forget(shape string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.shapes[shape] = nil
+}
+
+// grow adds what a run has taken, and returns what it held: all that the arena
+// has, if it had to grow for it. 0 where that is not known.
+func (k *known) grow(bytes int64, alone bool) int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !alone {
+		k.unclear = true
+	}
+	if bytes == 0 || k.unclear {
+		return 0
+	}
+	k.grown += bytes
+	return k.grown
+}
+
+// shrunk says that the arena is empty again.
+func (k *known) shrunk() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.grown, k.unclear = 0, false
+	clear(k.shapes) // their runs are measured again
+}
