@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"focal/bench/dataset"
@@ -14,9 +13,7 @@ import (
 
 // facesCommand is `focal-bench faces`.
 type facesCommand struct {
-	modelFlags `embed:"" group:"Models"`
-	loopFlags  `embed:"" group:"Sets"`
-	gateFlags  `embed:"" group:"Gate"`
+	measureFlags `embed:""`
 
 	Threshold *float64 `help:"Score from which a face is reported; default: the model's." placeholder:"SCORE"`
 }
@@ -27,53 +24,41 @@ func (c *facesCommand) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.modelFlags.with(log, c.Clients, func(h *run.House) error {
-		j, err := c.open()
+	return c.measure(log, func(s *session) error {
+		workers, err := c.finders(s)
 		if err != nil {
 			return err
 		}
-		r, evidence, err := c.measure(ctx, h, j, sets, log)
-		if err = errors.Join(err, j.Close()); err != nil {
-			return err
-		}
-		if err := c.publish(r, evidence); err != nil {
-			return err
-		}
-		return errors.Join(failures(r), c.check(r))
-	})
-}
-
-func (c *facesCommand) measure(ctx context.Context, h *run.House, j *run.Journal, sets []*dataset.Faces, log *slog.Logger) (report.Results, report.Evidence, error) {
-	r, evidence := c.results(h.Provider()), report.Evidence{Out: c.Out}
-	names, err := c.names(h, models.TaskFace, log)
-	if err != nil {
-		return r, evidence, err
-	}
-	for _, set := range sets {
-		for i, name := range names {
-			d, err := h.Detector(name)
-			if err != nil {
-				return r, evidence, err
+		return s.each(len(sets), len(workers), func(set, worker int) (report.Dataset, error) {
+			m, portraits, d, err := run.Faces(ctx, workers[worker], sets[set], s.journal, c.options(measure.Threshold))
+			if err == nil && len(portraits) > 0 {
+				m, err = s.batches(ctx, m, portraits[0].Image)
 			}
-			m, portraits, info, err := run.Faces(ctx, d, set, j, c.options(measure.Threshold))
-			if err != nil {
-				return r, evidence, err
-			}
-			if len(portraits) > 0 {
-				if m, err = c.batches(ctx, h, j, m, portraits[0].Image); err != nil {
-					return r, evidence, err
-				}
-			}
-			threshold := d.Threshold()
+			threshold := workers[worker].Threshold()
 			if c.Threshold != nil {
 				threshold = *c.Threshold
 			}
-			if i == 0 {
-				r.Datasets = append(r.Datasets, info)
-			}
-			r.Faces = append(r.Faces, report.FacesRows(m, portraits, threshold, c.Seed)...)
-			evidence.Portraits = append(evidence.Portraits, portraits...)
-		}
+			s.results.Faces = append(s.results.Faces, report.FacesRows(m, portraits, threshold, c.Seed)...)
+			s.evidence.Portraits = append(s.evidence.Portraits, portraits...)
+			return d, err
+		})
+	})
+}
+
+// finders builds all that finds faces.
+func (c *facesCommand) finders(s *session) ([]run.Finder, error) {
+	names, err := c.names(s.house, models.TaskFace, s.log)
+	if err != nil {
+		return nil, err
 	}
-	return r, evidence, nil
+	var all []run.Finder
+	for _, name := range names {
+		f, err := s.house.Finder(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, f)
+	}
+	servers, err := endpoints(s, s.house.FacesEndpoint)
+	return append(all, servers...), err
 }

@@ -7,22 +7,26 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"focal/bench/report"
 	"focal/bench/run"
 	"focal/core/fault"
 	"focal/core/pipeline"
-	"focal/core/vips"
-	"focal/inference/ort"
 	"focal/models"
-	"focal/models/vision"
 	"focal/server/app"
 
 	"github.com/dustin/go-humanize"
-	"github.com/schollz/progressbar/v3"
 )
+
+// measureFlags are those of the commands that measure sets.
+type measureFlags struct {
+	modelFlags `embed:"" group:"Models"`
+	loopFlags  `embed:"" group:"Sets"`
+	gateFlags  `embed:"" group:"Gate"`
+
+	Endpoint []string `help:"Measure a server too; repeatable. What it is is read from the path: /v1/… ours, /transform our image server, /api/remove rembg's, /v2/models/NAME Open Inference Protocol." placeholder:"URL"`
+}
 
 // modelFlags say what runs, and where.
 type modelFlags struct {
@@ -53,6 +57,39 @@ type gateFlags struct {
 	MaxSlowdown float64 `help:"Largest factor by which a model may have become slower, in multiples of the run's own yardstick; 0 does not look." default:"0"`
 }
 
+// check holds a run to its baseline.
+func (g gateFlags) check(r report.Results) error {
+	if g.Baseline == "" {
+		return nil
+	}
+	old, err := report.Read(g.Baseline)
+	if err != nil {
+		return err
+	}
+	v := report.Compare(old, r, g.MaxDrop, g.MaxSlowdown)
+	fmt.Print(v.Text())
+	return v.Err()
+}
+
+// names returns the models asked for, or all of the task.
+func (f modelFlags) names(h *run.House, task models.Task, log *slog.Logger) ([]string, error) {
+	if len(f.Models) > 0 {
+		return f.Models, nil
+	}
+	found, err := h.Models(task)
+	if err != nil {
+		log.Warn("some models cannot be read", "error", err)
+	}
+	var names []string
+	for _, m := range found {
+		names = append(names, m.Name)
+	}
+	if len(names) == 0 {
+		return nil, fault.New(fault.NotFound, "main.names", "%s holds no model for task %s: focal models pull gets one", f.Repository, task)
+	}
+	return names, nil
+}
+
 // with opens the house of models, calls do, and closes it again.
 func (f modelFlags) with(log *slog.Logger, clients int, do func(*run.House) error) (err error) {
 	if err := app.Open(log); err != nil {
@@ -79,100 +116,6 @@ func (f modelFlags) with(log *slog.Logger, clients int, do func(*run.House) erro
 		err = errors.Join(err, house.Close(ctx))
 	}()
 	return do(house)
-}
-
-// names returns the models asked for, or all of the task.
-func (f modelFlags) names(h *run.House, task models.Task, log *slog.Logger) ([]string, error) {
-	if len(f.Models) > 0 {
-		return f.Models, nil
-	}
-	found, err := h.Models(task)
-	if err != nil {
-		log.Warn("some models cannot be read", "error", err)
-	}
-	var names []string
-	for _, m := range found {
-		names = append(names, m.Name)
-	}
-	if len(names) == 0 {
-		return nil, fault.New(fault.NotFound, "main.names", "%s holds no model for task %s: focal models pull gets one", f.Repository, task)
-	}
-	return names, nil
-}
-
-// open makes the folder of results and its journal.
-func (f loopFlags) open() (*run.Journal, error) {
-	if f.Clients < 1 || f.Limit < 0 {
-		return nil, fault.New(fault.Invalid, "main.open", "--clients %d, --limit %d: want at least 1, and 0 or more", f.Clients, f.Limit)
-	}
-	if err := os.MkdirAll(f.Out, 0o755); err != nil {
-		return nil, fault.New(fault.Invalid, "main.open", "--out: %w", err)
-	}
-	return run.OpenJournal(filepath.Join(f.Out, "journal.jsonl"))
-}
-
-func (f loopFlags) options(threshold int) run.Options {
-	return run.Options{
-		Out: f.Out, Threshold: threshold, Limit: f.Limit, Seed: f.Seed, Clients: f.Clients, Timeout: f.Timeout,
-		Progress: func(what string, total int) run.Progress {
-			return progressbar.NewOptions(total, progressbar.OptionSetDescription(what), progressbar.OptionSetWriter(os.Stderr),
-				progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("img"),
-				progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond),
-				progressbar.OptionOnCompletion(func() { fmt.Fprintln(os.Stderr) }))
-		},
-	}
-}
-
-// results begins a results.json.
-func (f loopFlags) results(device string) report.Results {
-	r := report.Results{
-		Schema: report.Schema, Created: time.Now().UTC().Truncate(time.Second), Command: os.Args[1:], Seed: f.Seed,
-		Machine: run.Machine(device), Versions: versions(), Label: f.Label,
-	}
-	if r.Label == "" {
-		r.Label = fmt.Sprintf("%s, %s, %d cores", device, r.Machine.CPU, r.Machine.Cores)
-	}
-	return r
-}
-
-func versions() map[string]string {
-	return map[string]string{
-		"focal": version, "go": runtime.Version(), "libvips": vips.Version(), "onnxruntime": ort.Version(), "pixels": vision.Backend(),
-	}
-}
-
-// publish writes everything about a run but its journal.
-func (f loopFlags) publish(r report.Results, evidence report.Evidence) error {
-	if err := r.Write(filepath.Join(f.Out, "results.json")); err != nil {
-		return err
-	}
-	if err := r.WriteCSV(filepath.Join(f.Out, "results.csv")); err != nil {
-		return err
-	}
-	page, err := report.NewPage([]report.Results{r}, evidence)
-	if err != nil {
-		return err
-	}
-	if err := page.Write(filepath.Join(f.Out, "report.html")); err != nil {
-		return err
-	}
-	fmt.Print(r.Text())
-	fmt.Fprintf(os.Stderr, "focal-bench: wrote results.json, results.csv and report.html to %s\n", f.Out)
-	return nil
-}
-
-// check holds a run to its baseline.
-func (g gateFlags) check(r report.Results) error {
-	if g.Baseline == "" {
-		return nil
-	}
-	old, err := report.Read(g.Baseline)
-	if err != nil {
-		return err
-	}
-	v := report.Compare(old, r, g.MaxDrop, g.MaxSlowdown)
-	fmt.Print(v.Text())
-	return v.Err()
 }
 
 // modelsDir is where models are kept if nothing is said, the same as focal's:

@@ -6,13 +6,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
-	"focal/core/fault"
+	"focal/server/app"
 
 	"github.com/alecthomas/kong"
 )
@@ -43,24 +40,15 @@ func newParser(cli *commands, options ...kong.Option) (*kong.Kong, error) {
 }
 
 func main() {
-	var cli commands
-	parser, err := newParser(&cli)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "focal-bench:", err)
-		os.Exit(2)
-	}
-	command, err := parser.Parse(os.Args[1:])
-	parser.FatalIfErrorf(err)
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
-		fmt.Fprintln(os.Stderr, "focal-bench:", err)
-		stop()
-		if fault.Is(err, fault.Invalid) {
-			os.Exit(2)
+	os.Exit(app.Command("focal-bench", func(ctx context.Context) error {
+		var cli commands
+		parser, err := newParser(&cli)
+		if err != nil {
+			return err
 		}
-		os.Exit(1)
-	}
+		command, err := parser.Parse(os.Args[1:])
+		parser.FatalIfErrorf(err)
+		command.BindTo(ctx, (*context.Context)(nil))
+		return command.Run(slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	}))
 }

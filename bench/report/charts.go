@@ -13,11 +13,11 @@ import (
 type Chart struct {
 	Title, Note string
 	SVG         template.HTML
-	Legend      []Entry
+	Legend      []Label
 }
 
-// Entry names a colour of a chart.
-type Entry struct {
+// Label names a colour of a chart.
+type Label struct {
 	Name  string
 	Class string // s0, s1 …
 }
@@ -158,7 +158,7 @@ func scattered(title, yName, note string, dots []dot) (Chart, bool) {
 	for i, p := range dots {
 		d.printf(`<line class="bar s%d" x1="%.1f" x2="%.1f" y1="%.1f" y2="%.1f"/><circle class="dot s%d" cx="%.1f" cy="%.1f" r="6"><title>%s: %.4f, %.1f ms</title></circle><text class="tag" x="%.1f" y="%.1f" text-anchor="middle">%d</text>`,
 			p.class, d.x(p.x), d.x(p.x), d.y(p.ci[0]), d.y(p.ci[1]), p.class, d.x(p.x), d.y(p.y), escape(p.name), p.y, p.x, d.x(p.x), d.y(p.y)+3.5, i+1)
-		c.Legend = append(c.Legend, Entry{fmt.Sprintf("%d %s", i+1, p.name), fmt.Sprintf("s%d", p.class)})
+		c.Legend = append(c.Legend, Label{fmt.Sprintf("%d %s", i+1, p.name), fmt.Sprintf("s%d", p.class)})
 	}
 	c.SVG = d.svg(title)
 	return c, true
@@ -190,7 +190,7 @@ func thresholds(r Results) []Chart {
 			}
 			class := len(c.Legend) % series
 			d.printf(`<polyline class="line s%d" points="%s"/>`, class, points(d, s.Curve.Threshold, s.Curve.IoU))
-			c.Legend = append(c.Legend, Entry{fmt.Sprintf("%s, best at %d", s.Model.Model, s.Best.Threshold), fmt.Sprintf("s%d", class)})
+			c.Legend = append(c.Legend, Label{fmt.Sprintf("%s, best at %d", s.Model.Model, s.Best.Threshold), fmt.Sprintf("s%d", class)})
 		}
 		if len(c.Legend) == 0 {
 			continue
@@ -235,7 +235,7 @@ func distributions(e Evidence) []Chart {
 			}
 			class := len(c.Legend) % series
 			d.printf(`<polyline class="line s%d" points="%s"/>`, class, survival(d, v))
-			c.Legend = append(c.Legend, Entry{fmt.Sprintf("%s, median %.3f", m, measure.Summarise(v).P50), fmt.Sprintf("s%d", class)})
+			c.Legend = append(c.Legend, Label{fmt.Sprintf("%s, median %.3f", m, measure.Summarise(v).P50), fmt.Sprintf("s%d", class)})
 		}
 		c.SVG = d.svg(c.Title)
 		all = append(all, c)

@@ -12,20 +12,13 @@ import (
 // Portrait is one picture's faces measured: a line of the journal. Boxes are
 // x, y, w, h in pixels of the oriented picture, those found with their score.
 type Portrait struct {
-	Dataset string       `json:"dataset"`
-	Model   string       `json:"model"`
-	Stem    string       `json:"stem"`
-	Image   string       `json:"image"`
-	Subsets []string     `json:"subsets"`
-	Key     string       `json:"key"`
-	Error   string       `json:"error,omitempty"`
+	Entry
 	Bytes   int          `json:"bytes"`
 	Width   int          `json:"width"`
 	Height  int          `json:"height"`
 	Found   [][5]float64 `json:"found"`
 	Truth   [][4]float64 `json:"truth"`
 	Ignored [][4]float64 `json:"ignored,omitempty"`
-	Times   Times        `json:"time_ms"`
 }
 
 // Faces is a row of results: one model on one subset of one set.

@@ -64,7 +64,7 @@ func number(t *testing.T, s string) float64 {
 
 // binary makes a picture of which only what a binary mask tells is known.
 func binary(set, stem string, both, predicted, truth, pixels int64, subsets ...string) report.Picture {
-	p := report.Picture{Dataset: set, Model: "u2netp", Stem: stem, Subsets: subsets}
+	p := report.Picture{Entry: report.Entry{Dataset: set, Model: "u2netp", Stem: stem, Subsets: subsets}}
 	p.Levels.In[255], p.Levels.In[0] = both, truth-both
 	p.Levels.Out[255], p.Levels.Out[0] = predicted-both, pixels-truth-(predicted-both)
 	return p
@@ -174,7 +174,7 @@ func TestFacesRows_ComeToTheReferenceTable(t *testing.T) {
 	}
 	var pictures []report.Portrait
 	for _, i := range marks.Images {
-		p := report.Portrait{Stem: i.File, Subsets: []string{"all"}, Width: i.Width, Height: i.Height, Truth: i.Boxes, Ignored: i.Ignore}
+		p := report.Portrait{Entry: report.Entry{Stem: i.File, Subsets: []string{"all"}}, Width: i.Width, Height: i.Height, Truth: i.Boxes, Ignored: i.Ignore}
 		for d := range strings.SplitSeq(found[i.File], ";") {
 			if f := strings.Fields(d); len(f) == 5 {
 				p.Found = append(p.Found, [5]float64{number(t, f[0]), number(t, f[1]), number(t, f[2]), number(t, f[3]), number(t, f[4])})
@@ -203,16 +203,19 @@ func TestFacesRows_ComeToTheReferenceTable(t *testing.T) {
 	}
 }
 
+// results is a run of one row. Its yardstick before the run is another than that
+// between the pictures, which counts.
 func results(iou, time, yardstick float64, failed int) report.Results {
-	r := report.Results{Schema: report.Schema, Label: "cpu", Machine: report.Machine{Yardstick: yardstick}}
-	s := report.Segment{Model: report.Model{Dataset: "set", Model: "m"}, Subset: "all", Images: 3, Failed: failed}
+	r := report.Results{Schema: report.Schema, Label: "cpu", Machine: report.Machine{Yardstick: 3}}
+	s := report.Segment{Model: report.Model{Dataset: "set", Model: "m", Yardstick: yardstick}, Subset: "all", Images: 3 - failed, Failed: failed}
 	s.IoU.Mean, s.Dice.Mean, s.Accuracy.Mean, s.Timing.Infer.P50 = iou, 0.9, 0.95, time
 	r.Segment = append(r.Segment, s)
 	return r
 }
 
 func TestCompare_FailsWhatIsWorse(t *testing.T) {
-	base := results(0.9, 100, 10, 0)
+	base, fewer := results(0.9, 100, 10, 0), results(0.9, 100, 10, 0)
+	fewer.Segment[0].Images = 2
 	for name, c := range map[string]struct {
 		now  report.Results
 		slow float64
@@ -225,6 +228,7 @@ func TestCompare_FailsWhatIsWorse(t *testing.T) {
 		"slower":                     {results(0.9, 120, 10, 0), 1.1, 1},
 		"slower, and nobody asks":    {results(0.9, 120, 10, 0), 0, 0},
 		"a picture failed":           {results(0.9, 100, 10, 1), 1.1, 1},
+		"other pictures":             {fewer, 1.1, 1},
 		"the row is gone, and empty": {report.Results{}, 1.1, 2},
 	} {
 		v := report.Compare(base, c.now, 0.01, c.slow)

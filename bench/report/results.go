@@ -44,9 +44,8 @@ type Machine struct {
 	Cores  int    `json:"cores"`
 	Memory int64  `json:"memory_bytes"`
 	Device string `json:"device"` // what models ran on: cpu, or the name of a card
-	// Yardstick is how long a fixed piece of arithmetic took here, the best of
-	// several: times of two machines, or of one under other loads, are compared
-	// as multiples of it.
+	// Yardstick is how long a fixed piece of arithmetic took here before the
+	// run, the best of several.
 	Yardstick float64 `json:"yardstick_ms"`
 	Load      float64 `json:"load"` // processes that wanted a core when the run began; 0 where it is not known
 }
@@ -63,13 +62,15 @@ type Dataset struct {
 
 // Model is what measured a set.
 type Model struct {
-	Dataset  string   `json:"dataset"`
-	Model    string   `json:"model"`
-	Engine   string   `json:"engine"` // focal, rembg or the endpoint's address
-	Provider string   `json:"provider,omitempty"`
-	Recipe   string   `json:"recipe,omitempty"`      // digest
-	File     string   `json:"file_sha256,omitempty"` // of the weights
-	Leak     []string `json:"leak,omitempty"`        // sets that the model was trained on and these pictures seem to come from
+	Dataset  string `json:"dataset"`
+	Model    string `json:"model"`
+	Engine   string `json:"engine"` // focal, rembg or the endpoint's address
+	Provider string `json:"provider,omitempty"`
+	Recipe   string `json:"recipe,omitempty"`      // digest
+	File     string `json:"file_sha256,omitempty"` // of the weights
+	// FileBytes is the size of the weights' file.
+	FileBytes int64    `json:"file_bytes,omitempty"`
+	Leak      []string `json:"leak,omitempty"` // sets that the model was trained on and these pictures seem to come from
 	// Cold is the first picture, the loading of the model included, in ms.
 	Cold    float64 `json:"cold_ms,omitempty"`
 	Batches []Rate  `json:"batches,omitempty"`
@@ -80,6 +81,9 @@ type Model struct {
 	ModelBytes int64 `json:"model_bytes,omitempty"`
 	// Clients is how many pictures were in flight at once.
 	Clients int `json:"clients"`
+	// Yardstick is the median time of a fixed piece of arithmetic between the
+	// pictures, in ms; 0 where several were in flight at once.
+	Yardstick float64 `json:"yardstick_ms,omitempty"`
 }
 
 // Rate is the throughput at one batch size; Error says why there is none.
@@ -107,6 +111,9 @@ type Times struct {
 	Encode float64 `json:"encode"` // result to file
 	Infer  float64 `json:"infer"`  // pre, queue, run and post: pixels in, result out
 	Total  float64 `json:"total"`
+	// Cached says that a server had the answer already: these times are in no
+	// summary.
+	Cached bool `json:"cached,omitempty"`
 }
 
 // Timing summarises Times over a set, in milliseconds.
@@ -119,13 +126,22 @@ type Timing struct {
 	Encode measure.Summary `json:"encode"`
 	Infer  measure.Summary `json:"infer"`
 	Total  measure.Summary `json:"total"`
+	Cached int             `json:"cached,omitempty"` // answers that a server had already: in no summary
 }
 
 func timing(all []Times) Timing {
+	cached := 0
+	for _, t := range all {
+		if t.Cached {
+			cached++
+		}
+	}
 	of := func(pick func(Times) float64) measure.Summary {
-		values := make([]float64, len(all))
-		for i, t := range all {
-			values[i] = pick(t)
+		var values []float64
+		for _, t := range all {
+			if !t.Cached {
+				values = append(values, pick(t))
+			}
 		}
 		return measure.Summarise(values)
 	}
@@ -133,7 +149,7 @@ func timing(all []Times) Timing {
 		Decode: of(func(t Times) float64 { return t.Decode }), Pre: of(func(t Times) float64 { return t.Pre }),
 		Queue: of(func(t Times) float64 { return t.Queue }), Run: of(func(t Times) float64 { return t.Run }),
 		Post: of(func(t Times) float64 { return t.Post }), Encode: of(func(t Times) float64 { return t.Encode }),
-		Infer: of(func(t Times) float64 { return t.Infer }), Total: of(func(t Times) float64 { return t.Total }),
+		Infer: of(func(t Times) float64 { return t.Infer }), Total: of(func(t Times) float64 { return t.Total }), Cached: cached,
 	}
 }
 

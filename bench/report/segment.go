@@ -6,8 +6,8 @@ import (
 	"focal/bench/measure"
 )
 
-// Picture is one mask measured: a line of the journal.
-type Picture struct {
+// Entry is what every line of the journal has: one picture, measured.
+type Entry struct {
 	Dataset string   `json:"dataset"`
 	Model   string   `json:"model"`
 	Stem    string   `json:"stem"`
@@ -15,15 +15,20 @@ type Picture struct {
 	Subsets []string `json:"subsets"`
 	// Key names all that the line depends on: a line of another key is stale.
 	Key   string `json:"key"`
-	Error string `json:"error,omitempty"` // why there is no mask
-	Mask  string `json:"mask,omitempty"`  // path under the folder of results
+	Error string `json:"error,omitempty"` // why there is no result
+	Times Times  `json:"time_ms"`
+}
+
+// Picture is one mask measured: a line of the journal.
+type Picture struct {
+	Entry
+	Mask string `json:"mask,omitempty"` // path under the folder of results
 
 	Levels    measure.Levels `json:"levels"`
 	AbsError  int64          `json:"abs_error"` // sum, in grey values
 	S         float64        `json:"s_measure"`
 	WeightedF float64        `json:"weighted_f"`
 	Boundary  float64        `json:"boundary_iou"`
-	Times     Times          `json:"time_ms"`
 }
 
 // Counts are the picture's at a threshold.

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"image"
 	"io"
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,124 +18,77 @@ import (
 	"focal/bench/report"
 	"focal/core/fault"
 	"focal/core/pixel"
-	"focal/models"
-	"focal/models/foreground"
 	"focal/models/vision"
 )
 
-// Endpoint is a server that makes masks, reached as its users reach it.
-type Endpoint struct {
-	name   string
-	client *http.Client
-	ask    func(ctx context.Context, s Source) (Cut, error)
+// server is a program that is reached as its users reach it, over HTTP.
+type server struct {
+	name    string
+	address string
+	path    string
+	client  *http.Client
 }
 
-var _ Segmenter = (*Endpoint)(nil)
-
-// NewEndpoint reads what an address is from its path:
-//
-//	…/api/remove                rembg's server
-//	…/v2/models/NAME/infer      Open Inference Protocol; NAME's manifest comes
-//	                            from the repository, so its pictures are prepared here
-//	anything else               our inference endpoint; without a path, /v1/foreground
-//
-// client carries the requests; its time limit is the caller's.
-func (h *House) NewEndpoint(address string, client *http.Client) (*Endpoint, error) {
-	const op = "run.NewEndpoint"
+// newServer reads an address. client carries the requests; their time limit is
+// that of the context.
+func newServer(address string, client *http.Client) (server, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		return nil, fault.New(fault.Invalid, op, "--endpoint %q: want http://host:port/path", address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return server{}, fault.New(fault.Invalid, "run.newServer", "--endpoint %q: want http://host:port/path", address)
 	}
-	e := &Endpoint{name: u.Host + u.Path, client: client}
-	switch {
-	case strings.HasSuffix(u.Path, "/api/remove"):
-		e.ask = func(ctx context.Context, s Source) (Cut, error) { return e.remove(ctx, u, s) }
-	case strings.HasPrefix(u.Path, "/v2/models/"):
-		name, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/v2/models/"), "/")
-		m, err := h.Model(name)
-		if err != nil {
-			return nil, err
-		}
-		a, err := foreground.New(m.Manifest)
-		if err != nil {
-			return nil, err
-		}
-		e.ask = func(ctx context.Context, s Source) (Cut, error) { return h.infer(ctx, e, u, m.Manifest, a, s) }
-	default:
-		if u.Path == "" || u.Path == "/" {
-			u.Path = "/v1/foreground"
-		}
-		e.ask = func(ctx context.Context, s Source) (Cut, error) { return e.foreground(ctx, u, s) }
+	return server{name: strings.TrimPrefix(address, u.Scheme+"://"), address: address, path: u.Path, client: client}, nil
+}
+
+// otherwise is the address with a path where it has none.
+func (s server) otherwise(path string) server {
+	if s.path == "" || s.path == "/" {
+		s.address, s.path = strings.TrimSuffix(s.address, "/")+path, path
 	}
-	return e, nil
+	return s
 }
 
 // Describe names the address.
-func (e *Endpoint) Describe() report.Model { return report.Model{Model: e.name, Engine: "endpoint"} }
+func (s server) Describe() report.Model { return report.Model{Model: s.name, Engine: "endpoint"} }
 
 // TrainedOn is not known of a server.
-func (e *Endpoint) TrainedOn() []string { return nil }
+func (s server) TrainedOn() []string { return nil }
 
 // Memory is not known of a server.
-func (e *Endpoint) Memory(context.Context) (resident, booked int64) { return 0, 0 }
+func (s server) Memory(context.Context) Memory { return Memory{} }
 
-// Segment asks the server. Total is the round trip, with the answer read.
-func (e *Endpoint) Segment(ctx context.Context, s Source) (Cut, error) { return e.ask(ctx, s) }
+// fileMark in an address stands for the file's name, setMark for its set's:
+// such an address is fetched, and the server has the pictures already.
+const (
+	fileMark = "{file}"
+	setMark  = "{set}"
+)
 
-// foreground posts the file to a server of ours.
-func (e *Endpoint) foreground(ctx context.Context, u *url.URL, s Source) (Cut, error) {
-	header := http.Header{"Content-Type": {"application/octet-stream"}, "Accept": {"image/png"}}
-	start := time.Now()
-	body, answer, err := e.post(ctx, u, header, s.File)
-	if err != nil {
-		return Cut{}, err
-	}
-	cut, err := cutOf(body)
-	cut.Times = serverTiming(answer.Get("Server-Timing"))
-	cut.Times.Total = ms(time.Since(start))
-	cut.Times.Infer = cut.Times.Queue + cut.Times.Run
-	return cut, err
+func (s server) fetches() bool { return strings.Contains(s.address, fileMark) }
+
+// fetch asks a server that has the pictures.
+func (s server) fetch(ctx context.Context, src Source) ([]byte, http.Header, error) {
+	address := strings.ReplaceAll(s.address, fileMark, url.PathEscape(filepath.Base(src.Path)))
+	return s.exchange(ctx, http.MethodGet, strings.ReplaceAll(address, setMark, url.PathEscape(src.Set)), nil, nil)
 }
 
-// remove posts the file to rembg's server and asks for the mask only.
-func (e *Endpoint) remove(ctx context.Context, u *url.URL, s Source) (Cut, error) {
-	var form bytes.Buffer
-	w := multipart.NewWriter(&form)
-	part, err := w.CreateFormFile("file", "picture")
-	if err != nil {
-		return Cut{}, err
-	}
-	if _, err := part.Write(s.File); err != nil {
-		return Cut{}, err
-	}
-	if err := w.WriteField("om", "true"); err != nil {
-		return Cut{}, err
-	}
-	if err := w.Close(); err != nil {
-		return Cut{}, err
-	}
-	start := time.Now()
-	body, _, err := e.post(ctx, u, http.Header{"Content-Type": {w.FormDataContentType()}}, form.Bytes())
-	if err != nil {
-		return Cut{}, err
-	}
-	total := ms(time.Since(start))
-	cut, err := cutOf(body)
-	cut.Times = report.Times{Total: total, Infer: total}
-	return cut, err
+// post sends a body to the server's address.
+func (s server) post(ctx context.Context, header http.Header, body []byte) ([]byte, http.Header, error) {
+	return s.exchange(ctx, http.MethodPost, s.address, header, body)
 }
 
 // maxAnswer bounds what is read of an answer.
 const maxAnswer = 256 << 20
 
-func (e *Endpoint) post(ctx context.Context, u *url.URL, header http.Header, body []byte) ([]byte, http.Header, error) {
-	const op = "run.Endpoint"
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), bytes.NewReader(body))
+func (s server) exchange(ctx context.Context, method, address string, header http.Header, body []byte) ([]byte, http.Header, error) {
+	const op = "run.endpoint"
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
 	if err != nil {
 		return nil, nil, fault.New(fault.Invalid, op, "%w", err)
 	}
-	r.Header = header
-	answer, err := e.client.Do(r)
+	if header != nil {
+		r.Header = header
+	}
+	answer, err := s.client.Do(r)
 	if err != nil {
 		return nil, nil, fault.New(fault.Unavailable, op, "%w", err)
 	}
@@ -145,34 +98,16 @@ func (e *Endpoint) post(ctx context.Context, u *url.URL, header http.Header, bod
 		return nil, nil, fault.New(fault.Unavailable, op, "%w", err)
 	}
 	if answer.StatusCode != http.StatusOK {
-		return nil, nil, fault.New(fault.Unavailable, op, "%s answered %d: %.200s", u, answer.StatusCode, got)
+		return nil, nil, fault.New(fault.Unavailable, op, "%s answered %d: %.200s", address, answer.StatusCode, got)
 	}
 	return got, answer.Header, nil
 }
 
-// cutOf reads a mask, or the alpha of a cut-out where a server sends that.
-func cutOf(file []byte) (Cut, error) {
-	m, err := dataset.DecodeMask(file, false)
-	if err == nil {
-		return Cut{Mask: m, PNG: file}, nil
-	}
-	img, _, e := image.Decode(bytes.NewReader(file))
-	cut, ok := img.(*image.NRGBA)
-	if e != nil || !ok {
-		return Cut{}, fault.New(fault.Internal, "run.cutOf", "the answer is neither a mask nor a cut-out: %w", err)
-	}
-	m = pixel.Mask{Width: cut.Rect.Dx(), Height: cut.Rect.Dy()}
-	for i := 3; i < len(cut.Pix); i += 4 {
-		m.Pix = append(m.Pix, cut.Pix[i])
-	}
-	file, err = encode(m)
-	return Cut{Mask: m, PNG: file}, err
-}
-
-// serverTiming reads the steps that a server names.
-func serverTiming(header string) report.Times {
-	var t report.Times
-	for item := range strings.SplitSeq(header, ",") {
+// timed turns what a server says of its time, and how long its user waited,
+// into Times. What a server has remembered took no time that says anything.
+func timed(header http.Header, waited time.Duration) report.Times {
+	t := report.Times{Total: ms(waited), Cached: strings.Contains(header.Get("Focal-Inference"), "result=hit")}
+	for item := range strings.SplitSeq(header.Get("Server-Timing"), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(item), ";dur=")
 		v, err := strconv.ParseFloat(value, 64)
 		if err != nil {
@@ -189,78 +124,193 @@ func serverTiming(header string) report.Times {
 			t.Encode = v
 		}
 	}
+	t.Infer = t.Queue + t.Run
+	if t.Infer == 0 {
+		t.Infer = t.Total // a server that does not tell
+	}
 	return t
 }
 
-// infer prepares the picture here and sends the tensor, as a client of the Open
-// Inference Protocol does.
-func (h *House) infer(ctx context.Context, e *Endpoint, u *url.URL, m models.Manifest, a models.Adapter[pixel.Mask], s Source) (Cut, error) {
+// maskServer makes masks in one exchange.
+type maskServer struct {
+	server
+	ask func(context.Context, Source) ([]byte, http.Header, error)
+}
+
+// SegmentEndpoint is a server that makes masks. What it is is read from its
+// address:
+//
+//	…{file}…               fetched: our image server, with segment=foreground
+//	…/api/remove           rembg's server
+//	…/v2/models/NAME       Open Inference Protocol; NAME's manifest comes from
+//	                       the repository, so its pictures are prepared here
+//	anything else          our inference endpoint; without a path, /v1/foreground
+func (h *House) SegmentEndpoint(address string, client *http.Client) (Segmenter, error) {
+	s, err := newServer(address, client)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case s.fetches():
+		return maskServer{s, s.fetch}, nil
+	case strings.HasSuffix(s.path, "/api/remove"):
+		return maskServer{s, s.remove}, nil
+	case strings.HasPrefix(s.path, protocolPath):
+		return h.maskProtocol(s)
+	}
+	s = s.otherwise("/v1/foreground")
+	return maskServer{s, func(ctx context.Context, src Source) ([]byte, http.Header, error) {
+		return s.post(ctx, http.Header{"Content-Type": {"application/octet-stream"}, "Accept": {"image/png"}}, src.File)
+	}}, nil
+}
+
+// remove posts the file as rembg's users do, and asks for the mask only.
+func (s server) remove(ctx context.Context, src Source) ([]byte, http.Header, error) {
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	part, err := w.CreateFormFile("file", filepath.Base(src.Path))
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := part.Write(src.File); err != nil {
+		return nil, nil, err
+	}
+	if err := w.WriteField("om", "true"); err != nil {
+		return nil, nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, nil, err
+	}
+	return s.post(ctx, http.Header{"Content-Type": {w.FormDataContentType()}}, form.Bytes())
+}
+
+// Segment asks the server. Total is what its user waits for: the exchange.
+func (s maskServer) Segment(ctx context.Context, src Source) (Cut, error) {
 	start := time.Now()
-	subject, decode, err := h.subject(ctx, s.File)
+	body, header, err := s.ask(ctx, src)
 	if err != nil {
 		return Cut{}, err
 	}
-	look, err := subject.Look(ctx)
+	waited := time.Since(start)
+	cut, err := cutOf(body)
+	cut.Times = timed(header, waited)
+	return cut, err
+}
+
+// cutOf reads a mask, or the alpha of a cut-out where a server sends that.
+func cutOf(file []byte) (Cut, error) {
+	const op = "run.cutOf"
+	m, err := dataset.DecodeMask(file, false)
+	if err == nil {
+		return Cut{Mask: m, PNG: file}, nil
+	}
+	img, _, e := image.Decode(bytes.NewReader(file))
+	cut, ok := img.(*image.NRGBA)
+	if e != nil || !ok {
+		return Cut{}, fault.New(fault.Internal, op, "the answer is neither a mask nor a cut-out: %w", err)
+	}
+	m = pixel.Mask{Width: cut.Rect.Dx(), Height: cut.Rect.Dy()}
+	for i := 3; i < len(cut.Pix); i += 4 {
+		m.Pix = append(m.Pix, cut.Pix[i])
+	}
+	file, err = encode(m)
+	return Cut{Mask: m, PNG: file}, err
+}
+
+// maskProtocol is a foreground model behind the Open Inference Protocol.
+func (h *House) maskProtocol(s server) (Segmenter, error) {
+	p, err := newProtocol(h, s, maskTask)
+	return protocolMasks{p}, err
+}
+
+type protocolMasks struct{ *protocol[pixel.Mask] }
+
+// Segment prepares the picture and finishes the mask here.
+func (p protocolMasks) Segment(ctx context.Context, src Source) (Cut, error) {
+	start := time.Now()
+	small, size, t, err := p.result(ctx, src.File)
 	if err != nil {
 		return Cut{}, err
 	}
-	prepared, err := a.Prepare(look)
-	if err != nil {
-		return Cut{}, err
-	}
-	ready := time.Since(start)
-	outputs, err := e.tensors(ctx, u, m, prepared.Tensor)
-	if err != nil {
-		return Cut{}, err
-	}
-	ran := time.Since(start)
-	small, err := a.Decode(prepared, outputs)
-	if err != nil {
-		return Cut{}, err
-	}
-	mask, err := vision.ResizeMask(small, subject.Source, vision.Cubic)
+	mask, err := vision.ResizeMask(small, size, vision.Cubic)
 	if err != nil {
 		return Cut{}, err
 	}
 	masked := time.Since(start)
 	file, err := encode(mask)
 	total := time.Since(start)
-	return Cut{Mask: mask, PNG: file, Times: report.Times{
-		Decode: ms(decode), Pre: ms(ready - decode), Run: ms(ran - ready), Post: ms(masked - ran),
-		Encode: ms(total - masked), Infer: ms(masked - decode), Total: ms(total),
-	}}, err
+	t.Infer = ms(masked) - t.Decode
+	t.Post, t.Encode, t.Total = t.Infer-t.Pre-t.Run, ms(total-masked), ms(total)
+	return Cut{Mask: mask, PNG: file, Times: t}, err
 }
 
-type tensor struct {
-	Name  string    `json:"name"`
-	Shape []int64   `json:"shape"`
-	Type  string    `json:"datatype"`
-	Data  []float32 `json:"data"`
+// faceServer finds faces in one exchange.
+type faceServer struct {
+	server
+	ask func(context.Context, Source) ([]byte, http.Header, error)
 }
 
-func (e *Endpoint) tensors(ctx context.Context, u *url.URL, m models.Manifest, input models.Tensor) ([]models.Tensor, error) {
-	body, err := json.Marshal(map[string][]tensor{"inputs": {{m.Inputs[0].Name, input.Shape, "FP32", input.Data}}})
+// FacesEndpoint is a server that finds faces: …{file}… is fetched, and answers
+// as our image server does with format=json; …/v2/models/NAME is one of the
+// Open Inference Protocol; anything else is ours, without a path /v1/faces.
+func (h *House) FacesEndpoint(address string, client *http.Client) (Finder, error) {
+	s, err := newServer(address, client)
 	if err != nil {
 		return nil, err
 	}
-	got, _, err := e.post(ctx, u, http.Header{"Content-Type": {"application/json"}}, body)
+	switch {
+	case s.fetches():
+		return faceServer{s, s.fetch}, nil
+	case strings.HasPrefix(s.path, protocolPath):
+		p, err := newProtocol(h, s, faceTask)
+		return protocolFaces{p}, err
+	}
+	s = s.otherwise("/v1/faces?threshold=0")
+	return faceServer{s, func(ctx context.Context, src Source) ([]byte, http.Header, error) {
+		return s.post(ctx, http.Header{"Content-Type": {"application/octet-stream"}}, src.File)
+	}}, nil
+}
+
+// Threshold is that of the contract, since a server does not tell its own.
+func (s faceServer) Threshold() float64 { return 0.6 }
+
+// Find asks the server.
+func (s faceServer) Find(ctx context.Context, src Source) (Found, error) {
+	start := time.Now()
+	body, header, err := s.ask(ctx, src)
 	if err != nil {
-		return nil, err
+		return Found{}, err
 	}
-	var answer struct{ Outputs []tensor }
-	if err := json.Unmarshal(got, &answer); err != nil {
-		return nil, err
-	}
-	var out []models.Tensor
-	for _, port := range m.Outputs {
-		for _, t := range answer.Outputs {
-			if t.Name == port.Name {
-				out = append(out, models.Tensor{Shape: t.Shape, Data: t.Data})
-			}
+	f := Found{Times: timed(header, time.Since(start))}
+	var answer struct {
+		Faces []struct {
+			Box   [4]float64
+			Score float64
 		}
 	}
-	if len(out) != len(m.Outputs) {
-		return nil, fmt.Errorf("%d outputs have the names of the manifest, of %d", len(out), len(m.Outputs))
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return Found{}, fault.New(fault.Internal, "run.faceServer", "the answer is not JSON of faces: %w", err)
 	}
-	return out, nil
+	for _, a := range answer.Faces {
+		f.Boxes = append(f.Boxes, [5]float64{a.Box[0], a.Box[1], a.Box[2], a.Box[3], a.Score})
+	}
+	return f, nil
+}
+
+type protocolFaces struct{ *protocol[[]pixel.Face] }
+
+// Threshold is that of the manifest.
+func (p protocolFaces) Threshold() float64 { return p.model.Defaults.Threshold }
+
+// Find prepares the picture and decodes the boxes here.
+func (p protocolFaces) Find(ctx context.Context, src Source) (Found, error) {
+	start := time.Now()
+	faces, size, t, err := p.result(ctx, src.File)
+	if err != nil {
+		return Found{}, err
+	}
+	t.Total = ms(time.Since(start))
+	t.Infer = t.Total - t.Decode
+	t.Post = t.Infer - t.Pre - t.Run
+	return Found{scaled(faces, size), t}, nil
 }

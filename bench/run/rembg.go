@@ -40,11 +40,18 @@ type Rembg struct {
 
 var _ Segmenter = (*Rembg)(nil)
 
-// StartRembg starts rembg with the weights of m, which must be one whose recipe
-// is rembg's for its own kind: U²-Net's mean and deviation at 320×320. threads
-// is what one run may use.
-func StartRembg(python string, m models.Model, threads int) (*Rembg, error) {
+// StartRembg starts rembg with the weights of a model of ours, which must be one
+// whose recipe is rembg's for its own kind: U²-Net's mean and deviation at
+// 320×320. threads is what one run may use.
+func (h *House) StartRembg(python, name string, threads int) (*Rembg, error) {
 	const op = "run.StartRembg"
+	m, err := h.Model(name)
+	if err != nil {
+		return nil, err
+	}
+	if m.Path == "" {
+		return nil, fault.New(fault.Invalid, op, "--rembg: rembg reads files, and %s is part of this program", name)
+	}
 	if r := m.Recipe; r.Width != 320 || r.Height != 320 || r.Scale != "max" || r.Mean != [3]float64{0.485, 0.456, 0.406} {
 		return nil, fault.New(fault.Invalid, op, "--rembg: rembg prepares a model of one's own as it does U²-Net; the recipe of %s is another", m.Name)
 	}
@@ -100,7 +107,7 @@ func (r *Rembg) Versions() map[string]string { return r.versions }
 func (r *Rembg) Describe() report.Model {
 	return report.Model{
 		Model: "rembg/" + r.model.Name, Engine: "rembg " + r.versions["rembg"], Provider: r.provider,
-		Recipe: "rembg u2net_custom", File: r.model.File.String(),
+		Recipe: "rembg u2net_custom", File: r.model.File.String(), FileBytes: fileSize(r.model),
 	}
 }
 
@@ -108,8 +115,8 @@ func (r *Rembg) Describe() report.Model {
 func (r *Rembg) TrainedOn() []string { return r.model.TrainedOn }
 
 // Memory is that of rembg's process since it began.
-func (r *Rembg) Memory(context.Context) (resident, booked int64) {
-	return peak(strconv.Itoa(r.process.Process.Pid)), 0
+func (r *Rembg) Memory(context.Context) Memory {
+	return Memory{Resident: peak(strconv.Itoa(r.process.Process.Pid))}
 }
 
 // Segment asks rembg for the mask of the file. The context is heard before it

@@ -18,10 +18,12 @@ import (
 	"encoding/hex"
 	"image"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 
 	"focal/bench/report"
+	"focal/core/fault"
 	"focal/core/pipeline"
 	"focal/core/pixel"
 	"focal/inference"
@@ -63,12 +65,49 @@ func (h *House) Models(task models.Task) ([]models.Model, error) {
 // Model returns a model of the repository by name.
 func (h *House) Model(name string) (models.Model, error) { return h.inference.Repository.Model(name) }
 
-// describe says what is known of a model before it has run.
-func (h *House) describe(m models.Model) report.Model {
-	return report.Model{
-		Model: m.Name, Engine: "focal", Provider: h.inference.Engine.Provider(),
-		Recipe: models.RecipeDigest(m.Manifest).String(), File: m.File.String(),
+// Ours is the engine of a model that runs in this process.
+const Ours = "focal"
+
+// member is a model of ours.
+type member struct {
+	house *House
+	model models.Model
+}
+
+func (h *House) member(name string, task models.Task) (member, error) {
+	m, err := h.Model(name)
+	if err == nil && m.Task != task {
+		err = fault.New(fault.Invalid, "run.member", "model %s is for task %s, not %s", name, m.Task, task)
 	}
+	return member{h, m}, err
+}
+
+// Describe says what is known of a model before it has run.
+func (m member) Describe() report.Model {
+	return report.Model{
+		Model: m.model.Name, Engine: Ours, Provider: m.house.Provider(),
+		Recipe: models.RecipeDigest(m.model.Manifest).String(), File: m.model.File.String(), FileBytes: fileSize(m.model),
+	}
+}
+
+// TrainedOn is that of the manifest.
+func (m member) TrainedOn() []string { return m.model.TrainedOn }
+
+// Memory is that of this process, and what is booked for the model.
+func (m member) Memory(ctx context.Context) Memory {
+	return Memory{Resident: peak("self"), Booked: m.house.booked(ctx, m.model.Name)}
+}
+
+// fileSize is that of a model's weights, 0 where it is not known.
+func fileSize(m models.Model) int64 {
+	if m.Data != nil {
+		return int64(len(m.Data))
+	}
+	info, err := os.Stat(m.Path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }
 
 // booked is the memory that the scheduler holds for a model.
@@ -95,6 +134,7 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // Source is a picture as it lies on disk.
 type Source struct {
+	Set  string // name
 	Path string
 	File []byte
 }

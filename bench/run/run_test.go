@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"image"
 	"image/png"
-	"net/http"
-	"net/http/httptest"
+
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
+	if err := closeHouse(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if vips.Live() != 0 || vision.Live() != 0 {
 		fmt.Fprintf(os.Stderr, "%d pictures and %d matrices left alive\n", vips.Live(), vision.Live())
 		code = 1
@@ -94,9 +98,9 @@ type painter struct {
 	asked map[string]int
 }
 
-func (p *painter) Describe() report.Model                { return report.Model{Model: "painter", Engine: "test"} }
-func (p *painter) TrainedOn() []string                   { return []string{"SET"} }
-func (p *painter) Memory(context.Context) (int64, int64) { return 7, 5 }
+func (p *painter) Describe() report.Model        { return report.Model{Model: "painter", Engine: "test"} }
+func (p *painter) TrainedOn() []string           { return []string{"SET"} }
+func (p *painter) Memory(context.Context) Memory { return Memory{Resident: 7, Booked: 5} }
 func (p *painter) Segment(_ context.Context, s Source) (Cut, error) {
 	name := filepath.Base(s.Path)
 	p.asked[name]++
@@ -177,81 +181,50 @@ func TestDraw_TakesTheSamePicturesForOneSeed(t *testing.T) {
 	}
 }
 
-// A server of ours answers a mask, rembg's a mask or a cut-out.
-func TestEndpoint_ReadsMasksAndCutouts(t *testing.T) {
-	grey := image.NewGray(image.Rect(0, 0, 8, 8))
-	cut := image.NewNRGBA(image.Rect(0, 0, 8, 8))
-	for i := range grey.Pix {
-		grey.Pix[i] = byte(i)
-		copy(cut.Pix[4*i:], []byte{200, 10, 10, byte(i)})
+// house has the models u2netp and yunet; ONNX Runtime opens once per process.
+var house = sync.OnceValues(func() (*House, error) {
+	dir, err := os.MkdirTemp("", "focal-run-test-")
+	if err != nil {
+		return nil, err
 	}
-	var got http.Header
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got = r.Header
-		switch r.URL.Path {
-		case "/v1/foreground":
-			w.Header().Set("Server-Timing", "queue;dur=1.5, run;dur=20")
-			_, _ = w.Write(pngOf(t, grey))
-		case "/api/remove":
-			if r.FormValue("om") != "true" {
-				t.Error("rembg was not asked for a mask")
-			}
-			_, _ = w.Write(pngOf(t, cut))
-		default:
-			http.Error(w, "no such model", http.StatusNotFound)
-		}
-	}))
-	defer server.Close()
-	for path, run := range map[string]float64{"": 20, "/api/remove": 0} {
-		e, err := (&House{}).NewEndpoint(server.URL+path, server.Client())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := e.Segment(t.Context(), Source{File: []byte("picture")})
-		if err != nil || !bytes.Equal(c.Mask.Pix, grey.Pix) || c.Times.Run != run || c.Times.Total <= 0 {
-			t.Errorf("%q: %+v, %v", path, c.Times, err)
+	repository, err := models.OpenRepository(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"u2netp", "yunet"} {
+		if _, err := repository.Pull(context.Background(), name, models.PullOptions{Mirror: filepath.Join("..", "..", "..", "shared", "models")}); err != nil {
+			return nil, err
 		}
 	}
-	e, err := (&House{}).NewEndpoint(server.URL+"/other", server.Client())
+	c := app.DefaultInferenceConfig()
+	c.Models, c.Device, c.Library = dir, "cpu", filepath.Join("..", "..", ".deps", "lib", "libonnxruntime.so")
+	return Open(c, pipeline.DefaultConfig())
+})
+
+// closeHouse closes it where a test has opened it.
+func closeHouse() error {
+	h, err := house()
+	if err != nil {
+		return nil // no test had it
+	}
+	return errors.Join(h.Close(context.Background()), os.RemoveAll(h.inference.Repository.Dir()))
+}
+
+func open(t *testing.T) *House {
+	t.Helper()
+	shared(t, "models")
+	h, err := house()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Segment(t.Context(), Source{}); err == nil || !strings.Contains(err.Error(), "404") {
-		t.Errorf("got %v", err)
-	}
-	if got.Get("Accept") != "image/png" {
-		t.Errorf("asked for %q", got.Get("Accept"))
-	}
-	if _, err := (&House{}).NewEndpoint("no address", nil); err == nil {
-		t.Error("an address that is none")
-	}
+	return h
 }
 
 // The real model on real pictures: per-picture IoU of recipe R from
 // shared/data/reference/foreground.csv. Other kernels move one picture in ten by
 // more than 0.017.
 func TestHouse_MeasuresTheReferencePictures(t *testing.T) {
-	mirror := shared(t, "models")
-	repository, err := models.OpenRepository(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"u2netp", "yunet"} {
-		if _, err := repository.Pull(t.Context(), name, models.PullOptions{Mirror: mirror}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := app.DefaultInferenceConfig()
-	c.Models, c.Device, c.Library = repository.Dir(), "cpu", filepath.Join("..", "..", ".deps", "lib", "libonnxruntime.so")
-	h, err := Open(c, pipeline.DefaultConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := h.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	}()
+	h := open(t)
 	expectMask(t, h, "ccp_0031", 0.9)
 	expectFaces(t, h)
 	rates, err := h.Batches(t.Context(), "yunet", []int{1, 2}, shared(t, "data", "faces", "images", "facemask_000.jpg"))
@@ -304,7 +277,7 @@ func expectFaces(t *testing.T, h *House) {
 		t.Fatal(err)
 	}
 	set.Portraits = set.Portraits[:3]
-	d, err := h.Detector("yunet")
+	d, err := h.Finder("yunet")
 	if err != nil {
 		t.Fatal(err)
 	}
