@@ -58,7 +58,7 @@ func describe(r Request, info vips.Info, pl plan, found Findings) (Result, error
 			d.Faces = append(d.Faces, pl.describeFace(f))
 		}
 	}
-	if r.Options.NeedsFaces() {
+	if r.Options.CropsToFaces() || r.Options.CropsToForeground() {
 		w := l.Window
 		d.Crop = &[4]float64{round(w.X), round(w.Y), round(w.W), round(w.H)}
 	}
@@ -102,26 +102,3 @@ func (p plan) onResult(b pixel.Box) [4]float64 {
 }
 
 func round(v float64) float64 { return math.Round(v*100) / 100 }
-
-// subjectBox returns the smallest box round everything that is more foreground
-// than background; false means that nothing is.
-func subjectBox(m pixel.Mask) (pixel.Box, bool) {
-	left, top, right, bottom := m.Width, m.Height, -1, -1
-	for y := range m.Height {
-		for x := range m.Width {
-			if m.Pix[y*m.Width+x] < 128 {
-				continue
-			}
-			left, right = min(left, x), max(right, x)
-			top, bottom = min(top, y), max(bottom, y)
-		}
-	}
-	if right < 0 {
-		return pixel.Box{}, false
-	}
-	w, h := float64(m.Width), float64(m.Height)
-	return pixel.Box{
-		X: float64(left) / w, Y: float64(top) / h,
-		W: float64(right-left+1) / w, H: float64(bottom-top+1) / h,
-	}, true
-}

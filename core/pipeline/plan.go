@@ -14,9 +14,10 @@ import (
 // plan is everything about a rendering that can be decided from the header,
 // the options and the findings, before a pixel is decoded.
 type plan struct {
-	frame    geometry.Frame  // oriented source → working picture
-	working  pixel.Size      // the working picture at full size
-	chosen   []pixel.Box     // faces that decide the crop, in fractions of the working picture
+	frame    geometry.Frame // oriented source → working picture
+	working  pixel.Size     // the working picture at full size
+	chosen   []pixel.Box    // faces that decide the crop, in fractions of the working picture
+	subject  geometry.Subject
 	layout   geometry.Layout // working picture → result, without its border
 	border   transform.Border
 	size     pixel.Size // the result
@@ -33,6 +34,9 @@ func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan,
 	p.working = p.frame.Size(info.Oriented)
 	if found.Faces != nil {
 		p.chooseFaces(o, found.Faces.Value)
+	}
+	if found.Foreground != nil {
+		p.findSubject(found.Foreground.Value)
 	}
 	l, err := geometry.Arrange(p.working, o.Target(), focus(o, p, found))
 	if err != nil {
@@ -96,6 +100,12 @@ func (p plan) window(loaded pixel.Size) pixel.Rect {
 // leaves nothing, or finds no border, leaves everything, with a warning.
 func frameOf(o transform.Options, src pixel.Size, found Findings) (f geometry.Frame, warning string) {
 	f = o.Frame()
+	if o.Trim.Foreground {
+		if r, ok := subjectRect(found.Foreground.Value, src); ok {
+			f.Trim = geometry.TrimTo(r, src)
+		}
+		return f, "" // that there is none is said of the mask
+	}
 	if !o.Trim.Border {
 		r, ok := o.Trim.Sides.Rect(src, o.Density())
 		if !ok {
@@ -118,15 +128,18 @@ func frameOf(o transform.Options, src pixel.Size, found Findings) (f geometry.Fr
 // focus says which part of the working picture survives a crop:
 //
 //  1. Faces were looked for: the window of those chosen; without any, the centre.
-//  2. A salient point was looked for: that.
-//  3. A point or a side that the options name, else the centre.
+//  2. So was the foreground, for the crop: its window; without any, the centre.
+//  3. A salient point was looked for: that.
+//  4. A point or a side that the options name, else the centre.
 func focus(o transform.Options, p plan, found Findings) geometry.Focus {
 	switch {
 	case found.Faces != nil: // 1
 		return geometry.FaceFocus(p.working, grown(p.chosen, o.Faces.Padding), o.Zoom, o.Target())
-	case found.Salient != nil: // 2, in fractions of what the trim left
+	case found.Foreground != nil && o.CropsToForeground(): // 2
+		return geometry.SubjectFocus(p.working, p.subject, o.Zoom, o.Target())
+	case found.Salient != nil: // 3, in fractions of what the trim left
 		return geometry.Focus{Mode: geometry.Remainder, Point: o.Frame().Point(*found.Salient)}
-	default: // 3
+	default: // 4
 		return o.Gravity.Focus()
 	}
 }
@@ -141,6 +154,14 @@ func (p *plan) chooseFaces(o transform.Options, faces []pixel.Face) {
 		p.warn("no face was found")
 	case len(p.chosen) == 0:
 		p.warn(fmt.Sprintf("faces=%d: only %d were found", o.Faces.Which, len(left)))
+	}
+}
+
+// findSubject notes where the foreground is. That there is none is a result,
+// and said.
+func (p *plan) findSubject(m pixel.Mask) {
+	if p.subject = subjectOf(m, p.frame); p.subject.Box == (pixel.Box{}) {
+		p.warn("no foreground was found")
 	}
 }
 

@@ -46,11 +46,8 @@ func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found 
 func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	pic := &picture{plan: pl, options: r.Options}
 	res := Result{Warnings: pl.warnings}
-	if found.Foreground != nil {
+	if r.Options.Foreground {
 		pic.mask = &found.Foreground.Value
-		if Coverage(*pic.mask) == 0 {
-			res.Warnings = append(res.Warnings, "no foreground was found")
-		}
 	}
 	transparent := info.Alpha || pic.mask != nil || pl.seeThrough(r.Options)
 	var warning string

@@ -55,20 +55,8 @@ type Findings struct {
 
 // Degraded says that a ladder was taken.
 type Degraded struct {
-	From, To string // "face", then "auto" or "center"
+	From, To string // "face" or "foreground", then "auto" or "center"
 	Reason   fault.Kind
-}
-
-// Coverage returns how much of the picture is foreground, 0 to 1.
-func Coverage(m pixel.Mask) float64 {
-	if len(m.Pix) == 0 {
-		return 0
-	}
-	var sum int64
-	for _, v := range m.Pix {
-		sum += int64(v)
-	}
-	return float64(sum) / 255 / float64(len(m.Pix))
 }
 
 // find looks for what the options need: faces and foreground by vision, borders
@@ -160,7 +148,6 @@ func (p *Pipeline) findSalient(ctx context.Context, r Request, info vips.Info, f
 // ask puts the questions to vision. It holds no slot while it waits.
 func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings, time.Duration, error) {
 	var found Findings
-	faces, foreground := r.Options.NeedsFaces(), r.Options.NeedsForeground()
 	if p.vision == nil {
 		return found, 0, fault.New(fault.Unavailable, "pipeline.ask", "there is no inference here")
 	}
@@ -169,25 +156,28 @@ func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings
 	look := p.lookOnce(r.Source.Bytes, info)
 	subject := Subject{Content: r.Source.Digest, Source: info.Oriented, Look: look.make}
 
-	// The two questions run side by side and fail apart: a face that is not
-	// found has a ladder, a mask that is not made has none.
+	// The questions run side by side and fail apart: a crop has a ladder, a
+	// picture that is to show the mask has none.
 	var g errgroup.Group
-	if faces {
+	if r.Options.CropsToFaces() {
 		g.Go(func() error {
 			f, err := p.vision.Faces(ctx, subject, lowest(r.Options.Faces.MinScore))
 			if err == nil {
 				found.Faces = &f
 				return nil
 			}
-			found.Degraded, err = p.descend(err)
+			found.Degraded, err = p.descend("face", err)
 			return err
 		})
 	}
-	if foreground {
+	if r.Options.NeedsForeground() {
 		g.Go(func() error {
 			f, err := p.vision.Foreground(ctx, subject)
-			if err == nil {
+			switch {
+			case err == nil:
 				found.Foreground = &f
+			case !r.Options.ShowsForeground():
+				found.Degraded, err = p.descend("foreground", err)
 			}
 			return err
 		})
@@ -215,12 +205,13 @@ func (p *Pipeline) visionContext(ctx context.Context) (context.Context, context.
 	return context.WithDeadline(ctx, deadline.Add(-reserve))
 }
 
-// descend decides what a failed search for faces means:
+// descend decides what it means that a crop could not be told where faces or
+// the foreground are:
 //
 //  1. The picture or the request is bad: that is the answer, on any ladder.
 //  2. --inference-fallback=fail: no other picture than the one asked for.
 //  3. Else the ladder's next step, named.
-func (p *Pipeline) descend(err error) (*Degraded, error) {
+func (p *Pipeline) descend(from string, err error) (*Degraded, error) {
 	kind := fault.KindOf(err)
 	switch kind {
 	case fault.Unavailable, fault.Busy, fault.Timeout:
@@ -230,7 +221,7 @@ func (p *Pipeline) descend(err error) (*Degraded, error) {
 	if p.config.Fallback == FallbackFail {
 		return nil, err // 2
 	}
-	return &Degraded{From: "face", To: "auto", Reason: kind}, nil // 3
+	return &Degraded{From: from, To: "auto", Reason: kind}, nil // 3
 }
 
 // look makes the look of one source at most once, whoever asks first.

@@ -13,13 +13,6 @@ type Faces struct {
 // MaxFacePadding is the largest Faces.Padding.
 const MaxFacePadding = 20
 
-// NeedsFaces says whether the answer depends on where faces are. It does not
-// where gravity=face has nothing to decide: without zoom, and without a size
-// and fit that crop. Then no model is asked, and its absence spoils nothing.
-func (o Options) NeedsFaces() bool {
-	return o.Gravity.Kind == GravityFace && (o.Zoom > 0 || o.Target().Crops() || o.Format == FormatJSON)
-}
-
 func parseZoom(o *Options, v string) error {
 	n, ok := parseDecimal(v)
 	switch {
@@ -65,25 +58,19 @@ func writeFaces(o Options) string {
 }
 
 // parseFacePadding reads how many times larger than the face its box is taken.
-// Who speaks of the room round faces wants no more than that, so without zoom
-// it is 1; zoom stands before it in the table.
 func parseFacePadding(o *Options, v string) error {
 	n, ok := parseDecimal(v)
-	if !ok {
-		return errUnfit
-	}
-	if o.Zoom == 0 {
-		o.Zoom = 1
-	}
 	switch {
+	case !ok:
+		return errUnfit
 	case n < 1:
+		o.Faces.Padding = 1
 		return remark("face-padding is at least 1")
 	case n > MaxFacePadding:
 		o.Faces.Padding = MaxFacePadding
 		return remark("face-padding is at most " + strconv.Itoa(MaxFacePadding))
-	case n > 1: // 1 is the default, which is 0
-		o.Faces.Padding = n
 	}
+	o.Faces.Padding = n
 	return nil
 }
 
@@ -93,23 +80,4 @@ func parseMinScore(o *Options, v string) error {
 		o.Faces.MinScore = Number{Value: n, Set: true}
 	}
 	return err
-}
-
-// settleFaces drops what nothing asks for.
-func (o *Options) settleFaces(w *warnings) {
-	if o.Gravity.Kind == GravityFace {
-		return
-	}
-	for _, given := range []struct {
-		is   bool
-		name string
-	}{
-		{o.Zoom > 0, "zoom"}, {o.Faces.Which > 0, "faces"},
-		{o.Faces.Padding > 0, "face-padding"}, {o.Faces.MinScore.Set, "face-min-score"},
-	} {
-		if given.is {
-			w.add("%s is ignored: it needs gravity=face", given.name)
-		}
-	}
-	o.Zoom, o.Faces = 0, Faces{}
 }

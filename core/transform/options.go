@@ -23,7 +23,7 @@ type Options struct {
 	Fit           geometry.Fit
 	Generate      bool // upscale=generate: enlarge by a model
 	Gravity       Gravity
-	Zoom          float64 // 0 to 1, only with GravityFace
+	Zoom          float64 // 0 to 1, only with GravityFace and GravityForeground
 	Faces         Faces   // only with GravityFace
 	Foreground    bool    // segment=foreground: the background becomes transparent
 	Background    Colour
@@ -62,8 +62,9 @@ const (
 	GravityRight
 	GravityTop
 	GravityBottom
-	GravityPoint   // X and Y
-	GravityEntropy // what holds most detail
+	GravityPoint      // X and Y
+	GravityEntropy    // what holds most detail
+	GravityForeground // the subject
 )
 
 // Gravity is what a crop keeps. X and Y are fractions of the picture after
@@ -80,8 +81,9 @@ type Gravity struct {
 // a model.
 func (g Gravity) Salient() bool { return g.Kind == GravityAuto || g.Kind == GravityEntropy }
 
-// Focus returns what geometry makes of the gravity. GravityAuto, GravityEntropy
-// and GravityFace give the centre: where they point is found by looking.
+// Focus returns what geometry makes of the gravity. GravityAuto, GravityEntropy,
+// GravityFace and GravityForeground give the centre: where they point is found
+// by looking.
 func (g Gravity) Focus() geometry.Focus {
 	switch g.Kind {
 	case GravityLeft:
@@ -163,9 +165,6 @@ func (o Options) Frame() geometry.Frame {
 		Rotate: o.Rotate,
 	}
 }
-
-// NeedsForeground says whether the answer depends on the foreground mask.
-func (o Options) NeedsForeground() bool { return o.Foreground }
 
 // Canonical returns the one spelling of o: long names, fixed order, defaults
 // left out. Parse reads it back without a warning, to an equal Options. It is

@@ -61,8 +61,23 @@ func TestOptions_NeedFacesOnlyWhereTheyDecide(t *testing.T) {
 			t.Errorf("%s: got %v", list, got)
 		}
 	}
-	if !mustParse(t, "segment=foreground").NeedsForeground() || mustParse(t, "gravity=face").NeedsForeground() {
-		t.Error("the foreground is needed by segment=foreground, and by nothing else")
+}
+
+func TestOptions_NeedTheForegroundOnlyWhereItDecidesOrShows(t *testing.T) {
+	for list, want := range map[string]struct{ crops, shows bool }{
+		"segment=foreground":                              {false, true},
+		"trim=foreground":                                 {false, true},
+		"gravity=foreground,zoom=1":                       {true, false},
+		"gravity=foreground,format=json":                  {true, false},
+		"gravity=foreground,width=20,height=20,fit=cover": {true, false},
+		"gravity=foreground,width=20,height=20":           {false, false},
+		"gravity=foreground,zoom=1,segment=foreground":    {true, true},
+		"gravity=face,zoom=1":                             {false, false},
+	} {
+		o := mustParse(t, list)
+		if o.CropsToForeground() != want.crops || o.ShowsForeground() != want.shows || o.NeedsForeground() != (want.crops || want.shows) {
+			t.Errorf("%s: crops %v, shows %v, needs %v", list, o.CropsToForeground(), o.ShowsForeground(), o.NeedsForeground())
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func Parse(list string) (Options, []string, error) {
 			return Options{}, nil, err
 		}
 	}
-	o.settleFaces(&w)
+	o.settleGravity(&w)
 	o.settleAuto(&w)
 	o.settleTrim(&w)
 	if t := o.Target(); t.Width > geometry.MaxSide || t.Height > geometry.MaxSide {

@@ -43,6 +43,9 @@ func TestParse_ReadsEveryOption(t *testing.T) {
 		"gravity=0x1":                           {Gravity: Gravity{Kind: GravityPoint, X: 0, Y: 1}},
 		"upscale=interpolate":                   {},
 		"upscale=generate":                      {Generate: true},
+		"gravity=foreground":                    {Gravity: Gravity{Kind: GravityForeground}},
+		"g=foreground,zoom=0.5":                 {Gravity: Gravity{Kind: GravityForeground}, Zoom: 0.5},
+		"trim=foreground":                       {Trim: Trim{Foreground: true}},
 		"gravity=entropy":                       {Gravity: Gravity{Kind: GravityEntropy}},
 		"gravity.x=0.2":                         {Gravity: Gravity{Kind: GravityPoint, X: 0.2, Y: 0.5}},
 		"gravity.x=0.2,gravity.y=0.9,gravity.mode=box-center": {Gravity: Gravity{GravityPoint, 0.2, 0.9, true}},
@@ -209,6 +212,12 @@ func TestParse_IgnoresWithAWarning(t *testing.T) {
 		{"g=face,zoom=-0.5", Options{Gravity: Gravity{Kind: GravityFace}}, "at least 0"},
 		{"zoom=0.5", Options{}, "gravity=face"},
 		{"faces=largest", Options{}, "faces is ignored"},
+		{"face-padding=2", Options{}, "face-padding is ignored"},
+		{"g=foreground,face-padding=2", Options{Gravity: Gravity{Kind: GravityForeground}}, "face-padding is ignored"},
+		{"g=foreground,zoom=2", Options{Gravity: Gravity{Kind: GravityForeground}, Zoom: 1}, "at most 1"},
+		{"trim=foreground,trim.top=5", Options{Trim: Trim{Foreground: true}}, "beside trim=foreground"},
+		{"trim=foreground,trim.border.keep=5", Options{Trim: Trim{Foreground: true}}, "needs trim=border"},
+		{"trim=subject", Options{}, "trim"},
 		{"faces=2,g=auto", Options{Gravity: Gravity{Kind: GravityAuto}}, "gravity=face"},
 		{"face-min-score=0", Options{}, "gravity=face"},
 		{"g=face,faces=0", Options{Gravity: Gravity{Kind: GravityFace}}, "faces"},
@@ -327,8 +336,9 @@ func checkWarnings(t *testing.T, warnings []string) {
 func TestCanonical_IsOneSpelling(t *testing.T) {
 	for list, want := range map[string]string{
 		"h=100,w=200": "width=200,height=100",
-		"f=jpg,q=high,fit=scale-down,gravity=center":         "format=jpeg,quality=90",
-		"face-min-score=.50,face-padding=2.0,faces=1,g=face": "gravity=face,zoom=1,faces=largest,face-padding=2,face-min-score=0.5",
+		"f=jpg,q=high,fit=scale-down,gravity=center":                    "format=jpeg,quality=90",
+		"face-min-score=.50,face-padding=2.0,faces=1,g=face":            "gravity=face,zoom=1,faces=largest,face-padding=2,face-min-score=0.5",
+		"zoom=0.5,g=foreground,trim=foreground,trim.border.tolerance=3": "gravity=foreground,zoom=0.5,trim=foreground",
 		"fit=scale-down": "fit=scale-down",
 		"width=abc":      "fit=scale-down",
 		"background=rgba(255,0,0,0.5),segment=foreground": "segment=foreground,background=%23ff000080",
@@ -369,7 +379,7 @@ func FuzzParse(f *testing.F) {
 		"w=1,h=2,f=auto,q=low,g=0.33x0.5,segment=foreground",
 		"background=rgba(250,40,145,0.5),blur=0.25,rotate=90,flip=hv",
 		"background=hsl(120deg%20100%25%2050%25%20/%2050%25),anim=false,onerror=redirect,metadata=none",
-		"gravity=face,faces=2,face-padding=1.5,face-min-score=0,zoom=0",
+		"gravity=face,faces=2,face-padding=1.5,face-min-score=0,zoom=0", "trim=foreground,trim.left=3,trim.border.keep=1,g=foreground,zoom=1",
 		"brightness=2,contrast=0.5,gamma=2.2,saturation=0,sharpen=1", "background=%23abc8,format=json,trim=1;2;3;4", "trim.top=0.5,trim=border,trim.border.color=red,border.width=5,border.top=0,border.color=rgba(1,2,3,0)", "gravity.x=0.3,gravity.mode=box-center", "width=auto,wbreakpoints=3;2;1,wmobile=5,scq=low", "width=0", "", ",,=", "a(b=c,d)=(", "g=1x-0,dpr=0.0000000001",
 	} {
 		f.Add(list)

@@ -49,7 +49,7 @@ var table = [...]option{
 	{"upscale", "", "interpolate or generate",
 		func(o *Options, v string) error { return pick(&o.Generate, upscales, v) },
 		func(o Options) string { return name(upscales, o.Generate) }},
-	{"gravity", "g", "auto, entropy, face, left, right, top, bottom, center or XxY", parseGravity, writeGravity},
+	{"gravity", "g", "auto, entropy, face, foreground, left, right, top, bottom, center or XxY", parseGravity, writeGravity},
 	{"gravity.x", "", "a number from 0 to 1",
 		func(o *Options, v string) error { return parsePoint(o, func(g *Gravity) *float64 { return &g.X }, v) }, unwritten},
 	{"gravity.y", "", "a number from 0 to 1",
@@ -81,7 +81,7 @@ var table = [...]option{
 	{"compression", "", "fast",
 		func(o *Options, v string) error { return pick(&o.Fast, compressions, v) },
 		func(o Options) string { return name(compressions, o.Fast) }},
-	{"trim", "", "border, or top;right;bottom;left in pixels or fractions", parseTrim, writeTrim},
+	{"trim", "", "border, foreground, or top;right;bottom;left in pixels or fractions", parseTrim, writeTrim},
 	{"trim.top", "", extent,
 		func(o *Options, v string) error { return parseExtent(&o.Trim.Sides.Top, v) }, unwritten},
 	{"trim.right", "", extent,
@@ -188,7 +188,7 @@ var (
 		{"auto", Gravity{Kind: GravityAuto}}, {"face", Gravity{Kind: GravityFace}},
 		{"left", Gravity{Kind: GravityLeft}}, {"right", Gravity{Kind: GravityRight}},
 		{"top", Gravity{Kind: GravityTop}}, {"bottom", Gravity{Kind: GravityBottom}},
-		{"center", Gravity{}}, {"entropy", Gravity{Kind: GravityEntropy}},
+		{"center", Gravity{}}, {"entropy", Gravity{Kind: GravityEntropy}}, {"foreground", Gravity{Kind: GravityForeground}},
 	}
 	gravityModes = []choice[bool]{{"remainder", false}, {"box-center", true}}
 )

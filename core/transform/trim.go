@@ -7,11 +7,12 @@ import (
 	"focal/core/geometry"
 )
 
-// Trim is what is cut off before anything else: given lengths, or a border of
-// one colour that is looked for.
+// Trim is what is cut off before anything else: given lengths, all but the
+// subject, or a border of one colour that is looked for.
 type Trim struct {
-	Sides  geometry.Trim
-	Border bool // the rest is for trim=border alone
+	Sides      geometry.Trim
+	Foreground bool
+	Border     bool // the rest is for trim=border alone
 	// Colour is the border's; not set: that of the corner at the left top.
 	Colour Colour
 	// Tolerance is the difference of a channel that still counts as border, 0
@@ -23,10 +24,14 @@ type Trim struct {
 // MaxTolerance is the largest Trim.Tolerance.
 const MaxTolerance = 255
 
-// parseTrim reads "border", or the four sides in the order of CSS.
+// parseTrim reads "border", "foreground", or the four sides in the order of CSS.
 func parseTrim(o *Options, v string) error {
-	if v == "border" {
+	switch v {
+	case "border":
 		o.Trim.Border = true
+		return nil
+	case "foreground":
+		o.Trim.Foreground = true
 		return nil
 	}
 	parts := strings.Split(v, ";")
@@ -49,6 +54,8 @@ func writeTrim(o Options) string {
 	switch {
 	case o.Trim.Border:
 		return "border"
+	case o.Trim.Foreground:
+		return "foreground"
 	case t.Top == 0 && t.Right == 0 && t.Bottom == 0 && t.Left == 0:
 		return ""
 	default:
@@ -74,15 +81,15 @@ func parseTolerance(o *Options, v string) error {
 	return err
 }
 
-// settleTrim drops what the other half of Trim makes meaningless.
+// settleTrim drops what the other kinds of Trim make meaningless.
 func (o *Options) settleTrim(w *warnings) {
 	t := &o.Trim
-	switch {
-	case t.Border && t.Sides != (geometry.Trim{}):
+	if (t.Border || t.Foreground) && t.Sides != (geometry.Trim{}) {
 		t.Sides = geometry.Trim{}
-		w.add("the sides of trim are ignored beside trim=border")
-	case !t.Border && *t != (Trim{Sides: t.Sides}):
-		*t = Trim{Sides: t.Sides}
+		w.add("the sides of trim are ignored beside trim=%s", writeTrim(*o))
+	}
+	if kept := (Trim{Sides: t.Sides, Foreground: t.Foreground}); !t.Border && *t != kept {
+		*t = kept
 		w.add("trim.border is ignored: it needs trim=border")
 	}
 }
