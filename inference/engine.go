@@ -21,8 +21,8 @@ type Engine interface {
 	// first request pays for nothing. A bad file is fault.Unsupported or
 	// fault.Corrupt, want of memory is fault.Busy.
 	Load(ctx context.Context, m models.Model) (Session, error)
-	// Used is the reading: bytes of device memory that sessions hold now, or
-	// -1 where nothing can be read.
+	// Used is the reading: bytes of device memory that sessions hold now, without
+	// what is only kept for runs to come; -1 where nothing can be read.
 	Used() int64
 }
 
@@ -41,10 +41,25 @@ type Session interface {
 
 // Measured is a Session that can say what a run takes.
 type Measured interface {
-	// RunMeasured is Run, and the most bytes of device memory that the run held
-	// beyond the loaded session; 0 where that is not known, because others used
-	// the device meanwhile.
-	RunMeasured(ctx context.Context, inputs []models.Tensor) (outputs []models.Tensor, bytes int64, err error)
+	// RunMeasured is Run within room, and the most bytes of device memory that
+	// the run held beyond the loaded session, its inputs and outputs among them
+	// where they lie there; 0 where that is not known, because others used the
+	// device meanwhile.
+	RunMeasured(ctx context.Context, inputs []models.Tensor, room Room) (outputs []models.Tensor, bytes int64, err error)
+}
+
+// Room is the device memory, in bytes, that the books give to runs. What a run
+// leaves of it an engine may keep for the next one, which is much faster than
+// to ask the system for memory each time.
+type Room struct {
+	Run int64 // booked for this run
+	All int64 // for all runs together, and for what is kept of those that have ended
+}
+
+// Trimmer is an Engine that keeps memory of runs that have ended.
+type Trimmer interface {
+	// Trim gives all of it back.
+	Trim() error
 }
 
 // Named is an Engine whose measurements are worth keeping: it can say what they

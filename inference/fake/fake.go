@@ -139,7 +139,7 @@ type session struct {
 func (s *session) Rest() int64 { return s.rest }
 
 // RunMeasured is Run with the memory of the script.
-func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, int64, error) {
+func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor, _ inference.Room) ([]models.Tensor, int64, error) {
 	outputs, err := s.Run(ctx, inputs)
 	if err != nil {
 		return nil, 0, err

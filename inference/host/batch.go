@@ -33,8 +33,8 @@ func canvasOf(inputs []models.Tensor) sched.Canvas {
 
 // runBatch stacks items of one canvas, runs them together and hands each its
 // part of the outputs. Parts share memory with their batch.
-func runBatch(ctx context.Context, s inference.Session, items [][]models.Tensor) (batch, error) {
-	return runTensors(ctx, s, stack(items), len(items))
+func runBatch(ctx context.Context, s inference.Session, room inference.Room, items [][]models.Tensor) (batch, error) {
+	return runTensors(ctx, s, room, stack(items), len(items))
 }
 
 // batch is what came of a run.
@@ -44,12 +44,12 @@ type batch struct {
 }
 
 // runTensors runs n stacked items.
-func runTensors(ctx context.Context, s inference.Session, inputs []models.Tensor, n int) (batch, error) {
+func runTensors(ctx context.Context, s inference.Session, room inference.Room, inputs []models.Tensor, n int) (batch, error) {
 	var b batch
 	var outputs []models.Tensor
 	var err error
 	if m, ok := s.(inference.Measured); ok {
-		outputs, b.memory, err = m.RunMeasured(ctx, inputs)
+		outputs, b.memory, err = m.RunMeasured(ctx, inputs, room)
 	} else {
 		outputs, err = s.Run(ctx, inputs)
 	}

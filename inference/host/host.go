@@ -203,7 +203,8 @@ func slots(provider string) int {
 	return 2
 }
 
-// read corrects the books by the device until the Host is closed.
+// read corrects the books by the device until the Host is closed, and has an
+// idle engine give back what it keeps for runs to come.
 func (h *Host) read() {
 	tick := time.NewTicker(h.cfg.ReadEvery)
 	defer tick.Stop()
@@ -212,9 +213,21 @@ func (h *Host) read() {
 		case <-h.closed:
 			return
 		case <-tick.C:
+			h.trim()
 			used := h.engine.Used()
 			h.loop.do(func(now time.Time) { h.loop.sched.OnReading(now, used) })
 		}
+	}
+}
+
+func (h *Host) trim() {
+	engine, keeps := h.engine.(inference.Trimmer)
+	idle := make(chan bool, 1)
+	if !keeps || !h.loop.do(func(now time.Time) { idle <- h.loop.idle(now, h.cfg.ReadEvery) }) || !<-idle {
+		return
+	}
+	if err := engine.Trim(); err != nil {
+		h.cfg.Log.Error("memory kept for runs is not given back", "err", err)
 	}
 }
 

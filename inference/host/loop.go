@@ -53,6 +53,7 @@ type loop struct {
 	jobs     map[sched.RequestID]*job
 	lastID   sched.RequestID
 	stops    map[sched.RunID]context.CancelFunc // of the runs under way
+	lastRun  time.Time                          // when one ended last
 	onLost   func(error)                        // nil once it has been called
 }
 
@@ -254,9 +255,9 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 		j.started = l.now
 		items[i] = j.inputs
 	}
-	ctx := l.stoppable(run)
+	ctx, room := l.stoppable(run), l.room(run)
 	l.workers.Go(func() {
-		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(ctx, session, items) })
+		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(ctx, session, room, items) })
 		if err != nil && l.abort.Err() != nil {
 			err = closed() // stopped by us: nobody is to blame
 		}
@@ -267,6 +268,12 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 			l.done(now, run, done, err)
 		})
 	})
+}
+
+// room is what the books give to a run.
+func (l *loop) room(run sched.RunID) inference.Room {
+	mine, all := l.sched.Room(run)
+	return inference.Room{Run: mine, All: all}
 }
 
 // stoppable returns the context of a run, which Stop ends.
@@ -280,6 +287,7 @@ func (l *loop) stoppable(run sched.RunID) context.Context {
 func (l *loop) done(now time.Time, run sched.RunID, b batch, err error) {
 	l.stops[run]()
 	delete(l.stops, run)
+	l.lastRun = now
 	if errors.Is(err, inference.ErrDeviceLost) {
 		l.lost(err)
 		err = fault.New(fault.Unavailable, "host.Run", "%w", err)
@@ -308,14 +316,15 @@ func (l *loop) lost(err error) {
 
 // Probe runs a batch of zeros, and comes back with OnDone.
 func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
-	m, session, ctx := l.known[id], l.sessions[id].session, l.stoppable(run)
+	m, session := l.known[id], l.sessions[id].session
+	ctx, room := l.stoppable(run), l.room(run)
 	l.workers.Go(func() {
 		done, err := guard(l.log, "probe", func() (batch, error) {
 			inputs, err := zeros(c, n)
 			if err != nil {
 				return batch{}, err
 			}
-			return runTensors(ctx, session, inputs, n)
+			return runTensors(ctx, session, room, inputs, n)
 		})
 		if err != nil && l.abort.Err() == nil {
 			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
@@ -345,6 +354,11 @@ func (l *loop) Refuse(r sched.RequestID, why sched.Reason, err error) {
 
 // Ready answers a job that wanted nothing but its model.
 func (l *loop) Ready(r sched.RequestID) { l.answer(r, outcome{}) }
+
+// idle reports whether nothing has run for a while.
+func (l *loop) idle(now time.Time, while time.Duration) bool {
+	return len(l.stops) == 0 && now.Sub(l.lastRun) >= while
+}
 
 // reading passes on what the device says it holds, if it can say so.
 func (l *loop) reading(now time.Time, used int64) {

@@ -2,9 +2,12 @@ package ort
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	onnx "github.com/yalue/onnxruntime_go"
+
+	"focal/inference"
 )
 
 // arena gives back what the shared arena does not use. ONNX Runtime shrinks
@@ -14,14 +17,89 @@ import (
 // that matter do not ask; when their results are out, a run of a model that
 // does nothing asks for them.
 //
-// It is done after every run, which costs the pages that the next one touches
-// again: about a tenth of its time. Without it the arena's cap would count
-// blocks that nobody uses, and runs that fit the books would be refused.
+// Memory fresh from the system costs a quarter of a run's time, and of a small
+// model's as much as the run. So what a run leaves is kept while the books have
+// room for it: beside what is loaded and all that runs. Before anybody else
+// needs it, everything that holds nothing is given back.
 type arena struct {
-	mu            sync.Mutex // one run at a time: all use the same tensors
+	mu            sync.Mutex // protects what follows; one shrinking at a time, since all use the same tensors
 	session       *onnx.DynamicAdvancedSession
 	options       *onnx.RunOptions
 	input, output []onnx.Value
+	kept          []kept
+	running       int64 // bytes of the runs under way
+}
+
+// use names the runs that take the same blocks.
+type use struct {
+	session *session
+	shape   string
+}
+
+// kept is what a run has left in the arena, for the next one like it.
+type kept struct {
+	use
+	bytes int64
+}
+
+// mostKept bounds the list: callers with raw tensors choose shapes as they like.
+const mostKept = 64
+
+// begin makes room for a run and returns the bytes that end is to be told:
+//
+//  1. A run like it has left its memory: it takes that. Not if it is to be
+//     measured, which needs an arena with nothing in it.
+//  2. There is room beside what is kept and what runs.
+//  3. Else all that is kept is given back.
+func (a *arena) begin(u use, room inference.Room, measure bool) (bytes int64, clean bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	bytes = room.Run
+	at := slices.IndexFunc(a.kept, func(k kept) bool { return k.use == u })
+	switch {
+	case at >= 0 && !measure: // 1
+		bytes = a.kept[at].bytes
+		a.kept = slices.Delete(a.kept, at, at+1)
+	case measure || a.keeps()+a.running+bytes > room.All || len(a.kept) >= mostKept: // 3
+		clean, err = true, a.shrink()
+	}
+	a.running += bytes
+	return bytes, clean, err
+}
+
+// end ends a run, and keeps what it leaves or gives everything back.
+func (a *arena) end(u use, bytes int64, keep bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running -= bytes
+	if keep {
+		a.kept = append(a.kept, kept{u, bytes})
+		return nil
+	}
+	return a.shrink()
+}
+
+// spare is what is kept of runs that have ended, in bytes.
+func (a *arena) spare() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keeps()
+}
+
+// trim gives back what is kept.
+func (a *arena) trim() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.shrink()
+}
+
+// keeps is spare with mu held.
+func (a *arena) keeps() int64 {
+	sum := int64(0)
+	for _, k := range a.kept {
+		sum += k.bytes
+	}
+	return sum
 }
 
 // shrinkKey has a run's arenas give back what they do not use, at its end.
@@ -81,10 +159,9 @@ func newShrinker() (*arena, error) {
 	return a, nil
 }
 
-// shrink frees every block of the arena that holds nothing.
+// shrink frees every block of the arena that holds nothing, with mu held.
 func (a *arena) shrink() error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.kept = a.kept[:0]
 	if err := a.session.RunWithOptions(a.input, a.output, a.options); err != nil {
 		return fmt.Errorf("arena: %w", err)
 	}

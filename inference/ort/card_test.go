@@ -78,7 +78,7 @@ func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 		return gpu.Reading{Total: 1000, Free: 1000 - used, Ours: -1}
 	}, (&pinned{}).allocate)
 	for i, step := range []struct{ batch, want int64 }{{1, 40}, {3, 100}, {2, 0}, {1, 0}} {
-		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, step.batch, 3, 240, 320)})
+		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, step.batch, 3, 240, 320)}, inference.Room{All: 1})
 		if err != nil || held != step.want {
 			t.Errorf("run %d held %d, %v, want %d", i, held, err, step.want)
 		}
@@ -86,7 +86,7 @@ func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 	if err := fake.RunAndShrink(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}); err != nil {
 		t.Fatal(err)
 	}
-	_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)})
+	_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}, inference.Room{All: 1})
 	if err != nil || held != 30 {
 		t.Errorf("held %d, %v, want 30", held, err)
 	}

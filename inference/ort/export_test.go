@@ -20,3 +20,9 @@ type Session struct{ *session }
 
 // Engine returns the engine.
 func (s *Session) Engine() *Engine { return s.engine }
+
+// Spare is what is kept of runs that have ended, in bytes, as it was booked.
+func (e *Engine) Spare() int64 { return e.arena.spare() }
+
+// HeapInUse is what the C heap has handed out.
+func HeapInUse() int64 { return heapInUse() }

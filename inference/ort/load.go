@@ -43,6 +43,9 @@ func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault.New(fault.KindOf(err), op, "%w", err)
 	}
+	if err := e.Trim(); err != nil { // the books count on it
+		return nil, err
+	}
 	if m.Data == nil {
 		if err := checkFile(m.Path); err != nil {
 			return nil, err
@@ -238,7 +241,7 @@ func (s *session) warm(ctx context.Context, m models.Model) error {
 		inputs[i] = models.Tensor{Shape: shape, Data: make([]float32, n)}
 	}
 	// What it took is given back, for a loaded model to hold no more than that.
-	_, _, err := s.run(ctx, inputs, true)
+	_, _, err := s.run(ctx, inputs, inference.Room{})
 	if fault.Is(err, fault.Internal) {
 		// The manifest's own sizes do not run: the file is not what it says.
 		return fault.New(fault.Unsupported, "ort.Load", "first run: %w", err)

@@ -86,6 +86,7 @@ type Engine struct {
 var (
 	_ inference.Engine   = (*Engine)(nil)
 	_ inference.Named    = (*Engine)(nil)
+	_ inference.Trimmer  = (*Engine)(nil)
 	_ inference.Measured = (*session)(nil)
 )
 
@@ -236,7 +237,8 @@ func (e *Engine) Runtime() string { return "onnxruntime " + Version() }
 
 // Used is what models hold: on a card what the driver says of this process,
 // less the context; on the CPU what the C heap holds beyond what it held when
-// ONNX Runtime had just opened. -1 where nobody says.
+// ONNX Runtime had just opened and beyond what is kept for runs to come. -1 where
+// nobody says.
 //
 // The binding does not give the arena's own numbers. Unlike resident memory the
 // heap does not move with Go's, where results are kept; it does count what other
@@ -250,7 +252,15 @@ func (e *Engine) Used() int64 {
 	if now < 0 {
 		return -1
 	}
-	return max(0, now-e.atOpen)
+	return max(0, now-e.atOpen-e.arena.spare())
+}
+
+// Trim gives back the memory that is kept for runs to come.
+func (e *Engine) Trim() error {
+	if err := e.arena.trim(); err != nil {
+		return fault.New(fault.Internal, "ort.Trim", "%w", err)
+	}
+	return nil
 }
 
 // held is a reading for differences, or -1.

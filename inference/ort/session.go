@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"focal/core/fault"
+	"focal/inference"
 	"focal/models"
 )
 
@@ -26,42 +28,53 @@ type session struct {
 	// session that it is running.
 	mu sync.RWMutex
 	c  *onnx.DynamicAdvancedSession // nil once closed
+
+	measuring sync.Mutex     // protects what follows
+	starts    map[string]int // of each shape, in an arena with nothing in it
 }
 
 // Rest is by how much the C heap grew when the session was created, or 0 where
 // that is not known because something else ran meanwhile.
 func (s *session) Rest() int64 { return s.rest }
 
-// Close frees the session; a second call does nothing.
+// Close frees the session and what is kept of its runs; a second call does
+// nothing.
 func (s *session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.c != nil {
-		s.engine.free(s.c)
-		s.c = nil
+	if s.c == nil {
+		return nil
 	}
-	return nil
+	s.engine.free(s.c)
+	s.c = nil
+	return s.engine.Trim()
 }
 
-// Run runs one batch. Inputs that do not fit the manifest are fault.Invalid,
-// want of memory is fault.Busy, ctx ending is fault.Timeout or fault.Canceled;
-// it is noticed between two nodes of the graph.
+// Run runs one batch, with room for anything. Inputs that do not fit the
+// manifest are fault.Invalid, want of memory is fault.Busy, ctx ending is
+// fault.Timeout or fault.Canceled; it is noticed between two nodes of the graph.
 func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, error) {
-	outputs, _, err := s.RunMeasured(ctx, inputs)
+	outputs, _, err := s.RunMeasured(ctx, inputs, inference.Room{All: math.MaxInt64})
 	return outputs, err
 }
 
 // RunMeasured is Run, and what the run held beyond the loaded session: by how
 // much the C heap, or what is taken of the card, had grown when it ended. The
-// arena gives nothing back before that, so it is the most that the run held. On a
-// card it gives nothing back after that either, so that only growth is seen: of a
-// run that found room enough it is not known.
-func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor) ([]models.Tensor, int64, error) {
+// arena gives nothing back before that, so it is the most that the run held.
+//
+// On the CPU inputs and outputs come on top, since they lie in the same memory,
+// and it is known only of a run that was alone and found nothing in the arena
+// that it could take. On a card the arena gives nothing back after a run either:
+// of one that found room enough it is not known.
+func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor, room inference.Room) ([]models.Tensor, int64, error) {
 	end := s.engine.activity.begin()
-	outputs, held, err := s.run(ctx, inputs, false)
+	outputs, held, err := s.run(ctx, inputs, room)
 	alone := end()
-	if s.engine.card != nil {
+	switch {
+	case s.engine.card != nil:
 		held = s.known.grow(held, alone)
+	case held > 0:
+		held += bytesOf(inputs) + bytesOf(outputs)
 	}
 	if !alone {
 		held = 0
@@ -73,23 +86,79 @@ func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor) ([]mo
 func (s *session) RunAndShrink(ctx context.Context, inputs []models.Tensor) error {
 	end := s.engine.activity.begin()
 	defer end()
-	_, _, err := s.run(ctx, inputs, true)
+	_, _, err := s.run(ctx, inputs, inference.Room{})
 	if err == nil {
 		s.known.shrunk()
 	}
 	return err
 }
 
-// run also returns by how many bytes more the device holds, where that was read.
-func (s *session) run(ctx context.Context, inputs []models.Tensor, shrink bool) (outputs []models.Tensor, held int64, err error) {
+func bytesOf(tensors []models.Tensor) int64 {
+	const float32Size = 4
+	sum := int64(0)
+	for _, t := range tensors {
+		sum += float32Size * int64(len(t.Data))
+	}
+	return sum
+}
+
+// Some runs of every shape start in an arena with nothing in it, so that one of
+// them may be measured: the first may not be alone.
+const cleanStarts = 3
+
+// measure says whether a run of a shape is to be one of those.
+func (s *session) measure(shape string) bool {
+	s.measuring.Lock()
+	defer s.measuring.Unlock()
+	if s.starts == nil || len(s.starts) >= mostShapes && s.starts[shape] == 0 {
+		s.starts = map[string]int{}
+	}
+	s.starts[shape]++
+	return s.starts[shape] <= cleanStarts
+}
+
+// run is a run within room; without any, nothing is kept of it. Where memory
+// runs out although it was booked, the blocks that others have left lie badly:
+// then it runs again without them.
+func (s *session) run(ctx context.Context, inputs []models.Tensor, room inference.Room) (outputs []models.Tensor, held int64, err error) {
+	const op = "ort.Run"
+	if err := s.check(inputs); err != nil {
+		return nil, 0, err
+	}
+	if s.engine.card != nil {
+		return s.attempt(ctx, inputs, room == inference.Room{})
+	}
+	arena, u := s.engine.arena, use{s, shapesOf(inputs)}
+	bytes, clean, err := arena.begin(u, room, s.measure(u.shape))
+	if err == nil {
+		outputs, held, err = s.attempt(ctx, inputs, false)
+		if fault.Is(err, fault.Busy) && !clean {
+			if err = arena.trim(); err == nil {
+				outputs, held, err = s.attempt(ctx, inputs, false)
+			}
+		}
+	}
+	// What failed may have left anything.
+	if bad := arena.end(u, bytes, err == nil && room.All > 0); bad != nil {
+		err = errors.Join(err, fault.New(fault.Internal, op, "%w", bad))
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	if !clean {
+		held = 0
+	}
+	return outputs, held, nil
+}
+
+// attempt runs C once, and returns by how many bytes more the device holds, where
+// that was read. On a card its end can give back what runs have taken.
+func (s *session) attempt(ctx context.Context, inputs []models.Tensor, shrink bool) (outputs []models.Tensor, held int64, err error) {
 	const op = "ort.Run"
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.c == nil {
 		return nil, 0, fault.New(fault.Internal, op, "the session is closed")
-	}
-	if err := s.check(inputs); err != nil {
-		return nil, 0, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, 0, fault.New(fault.KindOf(err), op, "%w", err)
@@ -108,7 +177,7 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor, shrink bool) 
 		held = max(0, heapInUse()-before)
 		var bad error
 		outputs, bad = s.take(results, inputs[0].Shape[0])
-		err = cmp.Or(err, errors.Join(bad, s.engine.arena.shrink()))
+		err = cmp.Or(err, bad)
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:

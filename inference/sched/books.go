@@ -47,6 +47,15 @@ func (s *Scheduler) limit(m *model, need int64) int64 {
 	return min(s.books.budget, max(s.books.budget-s.books.drift, s.fixed(m)+need))
 }
 
+// Room returns the bytes that are booked for a run under way, and those that
+// all runs together may hold beside what is loaded now.
+func (s *Scheduler) Room(id RunID) (run, all int64) {
+	if u := s.runs[id]; u != nil {
+		run = u.booked
+	}
+	return run, s.books.budget - s.books.booked + s.running()
+}
+
 // fixed is the room that m can never make: that of the pinned, and its own.
 func (s *Scheduler) fixed(m *model) int64 {
 	sum := int64(0)

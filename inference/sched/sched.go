@@ -106,7 +106,7 @@ const (
 
 // Effects is everything that a Scheduler does to the world. The calls come
 // from within an event, after the books say so; they must return at once and
-// must not call the Scheduler back. What they start is reported as an event:
+// must not call the Scheduler back, except for Room. What they start is reported as an event:
 // Load by OnLoaded, Unload by OnUnloaded, Run and Probe by OnDone.
 type Effects interface {
 	Load(m ModelID)
