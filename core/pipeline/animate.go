@@ -18,8 +18,8 @@ const (
 //
 //  1. It has one, or one was asked for: one.
 //  2. A format was asked for that shows one: one.
-//  3. A cut-out: one, with a warning. The mask is the first frame's, and wrong
-//     for any other.
+//  3. A cut-out, or the mask: one, with a warning. The mask is the first
+//     frame's, and wrong for any other.
 //  4. More pixels than --max-pixels, before or after: refused.
 //  5. More than are transformed whole: one, with a warning.
 //  6. Else all.
@@ -32,8 +32,8 @@ func (p plan) frames(info vips.Info, o transform.Options, maxPixels int64) (n in
 	default: // 2
 		return 1, "", nil
 	}
-	if o.Foreground { // 3
-		return 1, "segment keeps the first frame of an animation", nil
+	if o.Segment != transform.SegmentNone || o.Mask { // 3
+		return 1, "the mask is of the first frame of the animation, which alone is kept", nil
 	}
 	count := int64(info.Pages)
 	before := count * int64(info.Stored.Width) * int64(info.Stored.Height)

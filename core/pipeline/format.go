@@ -29,7 +29,7 @@ var (
 //     else as in 4; with a warning.
 //  3. auto: AVIF up to 1200 pixels, then WebP up to 2560, each if the client
 //     takes it, else as in 4.
-//  4. Nothing: JPEG, or PNG where the result is transparent.
+//  4. Nothing: JPEG, or PNG where the result is transparent or a mask.
 //
 // transparent says that there may be transparency before a background.
 func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bool) (f vips.Format, warning string) {
@@ -37,7 +37,7 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 		transparent = translucentBorder(o)
 	}
 	standard := vips.JPEG
-	if transparent {
+	if transparent || o.Mask { // a mask's edges do not suffer JPEG
 		standard = vips.PNG
 	}
 	if o.Fast && o.Format != transform.FormatPNG { // 0

@@ -14,7 +14,7 @@ type picture struct {
 	image   *vips.Image
 	plan    plan
 	options transform.Options
-	mask    *pixel.Mask // nil unless a cut-out was asked for
+	mask    *pixel.Mask // nil unless a cut-out or the mask was asked for
 	format  vips.Format // set once it is known whether there is transparency
 }
 
@@ -22,7 +22,7 @@ type picture struct {
 // orientation and colour come with loading; then trim, flip, rotate, crop and
 // resize; then, in an order of ours, adjustments and blur; then the background and the border. The mask belongs to the oriented source, so it
 // is attached first, and is turned, cut and scaled with the picture.
-var steps = []func(*picture) error{cutOut, trim, flip, rotate, crop, resize, adjust, blur, background, pad, border, flatten}
+var steps = []func(*picture) error{cutOut, trim, flip, rotate, crop, resize, adjust, blur, background, pad, border, flatten, grey}
 
 // render runs the steps over the full picture and encodes it, under a slot.
 // It is deterministic: same source, options, findings and accept, same bytes.
@@ -46,8 +46,8 @@ func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found 
 func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	pic := &picture{plan: pl, options: r.Options}
 	res := Result{Warnings: pl.warnings}
-	if r.Options.Foreground {
-		pic.mask = &found.Foreground.Value
+	if r.Options.Segment != transform.SegmentNone || r.Options.Mask {
+		pic.mask = kept(found.Foreground.Value, r.Options.Segment)
 	}
 	transparent := info.Alpha || pic.mask != nil || pl.seeThrough(r.Options)
 	var warning string

@@ -4,14 +4,6 @@ import (
 	"focal/core/vips"
 )
 
-// cutOut makes everything but the foreground transparent.
-func cutOut(p *picture) error {
-	if p.mask == nil {
-		return nil
-	}
-	return p.image.CutOut(*p.mask)
-}
-
 // trim cuts the oriented source; findings and mask follow by the plan's frame.
 func trim(p *picture) error { return p.image.Crop(p.plan.frame.Cut(p.image.Size())) }
 
@@ -57,7 +49,8 @@ func background(p *picture) error {
 }
 
 // pad puts the picture on its canvas. Where no background was given, a picture
-// that stays transparent gets transparent bars, any other white ones.
+// that stays transparent gets transparent bars, a mask black, any other white
+// ones.
 func pad(p *picture) error {
 	l := p.plan.layout
 	if l.Canvas == l.Resize {
@@ -66,6 +59,8 @@ func pad(p *picture) error {
 	bars, given := ground(p.options.Background)
 	switch {
 	case given:
+	case p.options.Mask:
+		bars = black // nothing is kept there
 	case p.image.Alpha() && carriesAlpha(p.format):
 		bars = vips.Colour{}
 	default:

@@ -287,7 +287,7 @@ func (p *Pipeline) Look(ctx context.Context, file []byte) (pixel.Buffer, pixel.S
 // Cutout draws a picture file with mask as its alpha, as a PNG of the oriented
 // picture's size, under the limits and slots of every request.
 func (p *Pipeline) Cutout(ctx context.Context, file []byte, mask pixel.Mask) ([]byte, error) {
-	r := Request{Source: Source{Bytes: file}, Options: transform.Options{Foreground: true, Format: transform.FormatPNG}}
+	r := Request{Source: Source{Bytes: file}, Options: transform.Options{Segment: transform.SegmentForeground, Format: transform.FormatPNG}}
 	info, err := p.probe(ctx, file)
 	if err != nil {
 		return nil, err

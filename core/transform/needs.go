@@ -16,7 +16,9 @@ func (o Options) CropsToForeground() bool {
 
 // ShowsForeground says whether the mask shows in the answer otherwise than by
 // where a crop lies: there is no answer without it.
-func (o Options) ShowsForeground() bool { return o.Foreground || o.Trim.Foreground }
+func (o Options) ShowsForeground() bool {
+	return o.Segment != SegmentNone || o.Mask || o.Trim.Foreground
+}
 
 // cropDecides says whether it matters what gravity finds. It does not without
 // zoom, and without a size and fit that crop: then no model is asked, and its

@@ -25,7 +25,8 @@ type Options struct {
 	Gravity       Gravity
 	Zoom          float64 // 0 to 1, only with GravityFace and GravityForeground
 	Faces         Faces   // only with GravityFace
-	Foreground    bool    // segment=foreground: the background becomes transparent
+	Segment       Segment
+	Mask          bool // mask=1: the mask of what Segment keeps, instead of the picture
 	Background    Colour
 	Format        Format
 	Quality       int  // 1 to 100; 0: the default, which the pipeline knows
@@ -105,6 +106,16 @@ func (g Gravity) Focus() geometry.Focus {
 		return geometry.Focus{}
 	}
 }
+
+// Segment is which part of the picture stays when the rest becomes transparent.
+type Segment uint8
+
+// The choices.
+const (
+	SegmentNone Segment = iota
+	SegmentForeground
+	SegmentBackground
+)
 
 // Format is the format of the answer.
 type Format uint8

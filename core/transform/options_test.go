@@ -65,10 +65,12 @@ func TestOptions_NeedFacesOnlyWhereTheyDecide(t *testing.T) {
 
 func TestOptions_NeedTheForegroundOnlyWhereItDecidesOrShows(t *testing.T) {
 	for list, want := range map[string]struct{ crops, shows bool }{
-		"segment=foreground":                              {false, true},
-		"trim=foreground":                                 {false, true},
-		"gravity=foreground,zoom=1":                       {true, false},
-		"gravity=foreground,format=json":                  {true, false},
+		"segment=foreground":             {false, true},
+		"trim=foreground":                {false, true},
+		"segment=background":             {false, true},
+		"mask=1":                         {false, true},
+		"gravity=foreground,zoom=1":      {true, false},
+		"gravity=foreground,format=json": {true, false},
 		"gravity=foreground,width=20,height=20,fit=cover": {true, false},
 		"gravity=foreground,width=20,height=20":           {false, false},
 		"gravity=foreground,zoom=1,segment=foreground":    {true, true},

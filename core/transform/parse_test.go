@@ -77,7 +77,12 @@ func TestParse_ReadsEveryOption(t *testing.T) {
 		},
 		"g=face,face-min-score=0":    {Gravity: Gravity{Kind: GravityFace}, Faces: Faces{MinScore: Number{0, true}}},
 		"g=face,face-min-score=0.35": {Gravity: Gravity{Kind: GravityFace}, Faces: Faces{MinScore: Number{0.35, true}}},
-		"segment=foreground":         {Foreground: true},
+		"segment=foreground":         {Segment: SegmentForeground},
+		"segment=background":         {Segment: SegmentBackground},
+		"mask=1":                     {Mask: true},
+		"mask=true":                  {Mask: true},
+		"mask=0":                     {},
+		"mask=false":                 {},
 		"background=white":           {Background: Colour{255, 255, 255, 255, true}},
 		"background=%23ff0000":       {Background: Colour{255, 0, 0, 255, true}},
 		"format=auto":                {Format: FormatAuto},
@@ -150,7 +155,7 @@ func TestParse_ReadsWhatRealClientsSend(t *testing.T) {
 			Width: 300, Height: 200, Fit: geometry.Crop, Quality: 80, Format: FormatAuto, RedirectOnError: true, Metadata: MetadataNone,
 		},
 		"gravity=face,zoom=0.5,segment=foreground,background=white": {
-			Gravity: Gravity{Kind: GravityFace}, Zoom: 0.5, Foreground: true, Background: Colour{255, 255, 255, 255, true},
+			Gravity: Gravity{Kind: GravityFace}, Zoom: 0.5, Segment: SegmentForeground, Background: Colour{255, 255, 255, 255, true},
 		},
 	} {
 		got, warnings, err := Parse(list)
@@ -240,7 +245,8 @@ func TestParse_IgnoresWithAWarning(t *testing.T) {
 		{"blur=-1", Options{}, "blur"},
 		{"blur=Inf", Options{}, "blur"},
 		{"format=svg", Options{}, "format"},
-		{"segment=background", Options{}, "segment"},
+		{"segment=middle", Options{}, "segment"},
+		{"mask=yes", Options{}, "mask"},
 		{"anim=1", Options{}, "anim"},
 		{"onerror=ignore", Options{}, "onerror"},
 		{"metadata=all", Options{}, "metadata"},
@@ -380,7 +386,7 @@ func FuzzParse(f *testing.F) {
 		"background=rgba(250,40,145,0.5),blur=0.25,rotate=90,flip=hv",
 		"background=hsl(120deg%20100%25%2050%25%20/%2050%25),anim=false,onerror=redirect,metadata=none",
 		"gravity=face,faces=2,face-padding=1.5,face-min-score=0,zoom=0", "trim=foreground,trim.left=3,trim.border.keep=1,g=foreground,zoom=1",
-		"brightness=2,contrast=0.5,gamma=2.2,saturation=0,sharpen=1", "background=%23abc8,format=json,trim=1;2;3;4", "trim.top=0.5,trim=border,trim.border.color=red,border.width=5,border.top=0,border.color=rgba(1,2,3,0)", "gravity.x=0.3,gravity.mode=box-center", "width=auto,wbreakpoints=3;2;1,wmobile=5,scq=low", "width=0", "", ",,=", "a(b=c,d)=(", "g=1x-0,dpr=0.0000000001",
+		"brightness=2,contrast=0.5,gamma=2.2,saturation=0,sharpen=1", "background=%23abc8,format=json,trim=1;2;3;4", "trim.top=0.5,trim=border,trim.border.color=red,border.width=5,border.top=0,border.color=rgba(1,2,3,0)", "gravity.x=0.3,gravity.mode=box-center", "segment=background,mask=true", "width=auto,wbreakpoints=3;2;1,wmobile=5,scq=low", "width=0", "", ",,=", "a(b=c,d)=(", "g=1x-0,dpr=0.0000000001",
 	} {
 		f.Add(list)
 	}

@@ -63,9 +63,12 @@ var table = [...]option{
 		func(o Options) string { return writeFloat(o.Faces.Padding) }},
 	{"face-min-score", "", "a number from 0 to 1", parseMinScore,
 		func(o Options) string { return o.Faces.MinScore.write() }},
-	{"segment", "", "foreground",
-		func(o *Options, v string) error { return pick(&o.Foreground, segments, v) },
-		func(o Options) string { return name(segments, o.Foreground) }},
+	{"segment", "", "foreground or background",
+		func(o *Options, v string) error { return pick(&o.Segment, segments, v) },
+		func(o Options) string { return name(segments, o.Segment) }},
+	{"mask", "", switchValues,
+		func(o *Options, v string) error { return pick(&o.Mask, switches, v) },
+		func(o Options) string { return name(switches, o.Mask) }},
 	{"background", "", "a CSS colour",
 		func(o *Options, v string) error { return storeColour(&o.Background, v) },
 		func(o Options) string { return o.Background.canonical() }},
@@ -152,6 +155,9 @@ var table = [...]option{
 		func(o Options) string { return name(metadata, o.Metadata) }},
 }
 
+// switchValues says what a switch looks like.
+const switchValues = "1 or 0"
+
 // qualityValues says what a quality looks like.
 const qualityValues = "1 to 100, high, medium-high, medium-low or low"
 
@@ -169,7 +175,8 @@ type choice[T comparable] struct {
 }
 
 var (
-	segments     = []choice[bool]{{"foreground", true}}
+	segments     = []choice[Segment]{{"foreground", SegmentForeground}, {"background", SegmentBackground}}
+	switches     = []choice[bool]{{"1", true}, {"true", true}, {"0", false}, {"false", false}}
 	compressions = []choice[bool]{{"fast", true}}
 	upscales     = []choice[bool]{{"interpolate", false}, {"generate", true}}
 	anims        = []choice[bool]{{"true", false}, {"false", true}}

@@ -147,54 +147,6 @@ func (i *Image) Fill(c Colour) error {
 	return i.replace(ground)
 }
 
-// CutOut makes everything but the foreground transparent: mask is stretched
-// over the picture and multiplied into its alpha. The mask grows by bicubic
-// interpolation, as Cloudflare's does.
-func (i *Image) CutOut(mask pixel.Mask) error {
-	const op = "vips.CutOut"
-	if err := mask.Validate(); err != nil {
-		return fault.New(fault.Internal, op, "%w", err)
-	}
-	m, err := govips.NewImageFromMemory(mask.Pix, mask.Width, mask.Height, 1, govips.BandFormatUchar, govips.InterpretationBW)
-	if err != nil {
-		return wrap(fault.Internal, op, err)
-	}
-	alpha := &Image{ref: m}
-	defer alpha.Close()
-	if err := alpha.Resize(i.Size()); err != nil {
-		return err
-	}
-	if i.Alpha() {
-		if err := i.multiplyAlpha(alpha); err != nil {
-			return wrap(fault.Internal, op, err)
-		}
-	}
-	if err := i.ref.BandJoin(alpha.ref); err != nil {
-		return wrap(fault.Internal, op, err)
-	}
-	return nil
-}
-
-// multiplyAlpha takes the picture's own alpha off and multiplies it into alpha.
-func (i *Image) multiplyAlpha(alpha *Image) error {
-	bands := i.ref.Bands()
-	own, err := i.ref.ExtractBandToImage(bands-1, 1)
-	if err != nil {
-		return err
-	}
-	defer own.Close()
-	if err := i.ref.ExtractBand(0, bands-1); err != nil {
-		return err
-	}
-	if err := alpha.ref.Multiply(own); err != nil {
-		return err
-	}
-	if err := alpha.ref.Linear1(1.0/255, 0); err != nil {
-		return err
-	}
-	return alpha.ref.Cast(govips.BandFormatUchar)
-}
-
 // replace makes i hold with's pixels; with stays its caller's to close.
 func (i *Image) replace(with *govips.ImageRef) error {
 	c, err := with.Copy()
