@@ -34,7 +34,9 @@ type repositoryFlags struct {
 	Models string `help:"Model repository." placeholder:"DIR" default:"${models}"`
 }
 
-func (f repositoryFlags) open() (*models.Repository, error) { return models.OpenRepository(f.Models) }
+func (f repositoryFlags) open() (*models.Repository, error) {
+	return models.OpenRepository(f.Models, models.Builtin()...)
+}
 
 type modelsLs struct{ repositoryFlags }
 

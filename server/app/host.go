@@ -35,7 +35,7 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	repository, err := models.OpenRepository(c.Models)
+	repository, err := models.OpenRepository(c.Models, models.Builtin()...)
 	if err != nil {
 		return nil, err
 	}

@@ -325,7 +325,7 @@ func TestRefusal_WithoutInference(t *testing.T) {
 	for name, c := range map[string]struct {
 		models     func(*testing.T) InferenceConfig
 		change     func(*ServeConfig)
-		face, mask string // what the refusals say
+		face, mask string // what the refusals say; an empty mask: the program's own model makes it
 		state      inference.State
 		reason     string // in /readyz
 		missing    int
@@ -337,7 +337,7 @@ func TestRefusal_WithoutInference(t *testing.T) {
 		},
 		"no models": {
 			models: func(t *testing.T) InferenceConfig { return modelsConfig(t) },
-			face:   "pull " + faceModel, mask: "pull " + foregroundModel, state: inference.StateReady, missing: 2,
+			face:   "pull " + faceModel, state: inference.StateReady, missing: 1,
 		},
 		"unknown model": {
 			models: func(t *testing.T) InferenceConfig {
@@ -345,7 +345,7 @@ func TestRefusal_WithoutInference(t *testing.T) {
 				m.FaceModel = "nope"
 				return m
 			},
-			face: `model "nope" is not in the repository`, mask: "pull " + foregroundModel, state: inference.StateReady, missing: 2,
+			face: `model "nope" is not in the repository`, state: inference.StateReady, missing: 1,
 		},
 		"nobody at the socket": {
 			models: func(t *testing.T) InferenceConfig { return modelsConfig(t) },
@@ -369,9 +369,13 @@ func TestRefusal_WithoutInference(t *testing.T) {
 			if _, spawned := h.half.client.(supervised); spawned {
 				h.awaitSidecar(t, c.state)
 			}
+			mask := refusal{"foreground", maskURL, 503, 9522, c.mask}
+			if c.mask == "" {
+				mask.status, mask.code = 200, 0
+			}
 			all(t, h, []refusal{
 				{"face", faceURL, 503, 9522, c.face},
-				{"foreground", maskURL, 503, 9522, c.mask},
+				mask,
 				{"both", "/cdn-cgi/image/" + issueOptions + "/good.jpg", 503, 9522, ""},
 				// There is nothing to decide about, so nobody is asked.
 				{"face without a crop", "/cdn-cgi/image/gravity=face,width=60/good.jpg", 200, 0, ""},
@@ -400,8 +404,8 @@ func TestRefusal_LadderNamesWhatItDid(t *testing.T) {
 	if size := decode(t, a).Bounds().Size(); size.X != 80 || size.Y != 80 {
 		t.Errorf("the picture is %v", size)
 	}
-	// A mask has no ladder.
-	h.expect(t, refusal{"foreground", maskURL, 503, 9522, "pull " + foregroundModel})
+	// A mask has no ladder, nor needs one: the program's own model makes it.
+	h.expect(t, refusal{"foreground", maskURL, 200, 0, ""})
 }
 
 func TestServer_RefusesWhatCannotWork(t *testing.T) {
