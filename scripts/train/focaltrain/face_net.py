@@ -20,10 +20,13 @@ class FaceNet(nn.Module):
     Gives for each stride a map of six channels: class logit, objectness logit,
     and the box as YuNet writes it (centre against the cell's corner in strides,
     logarithm of width and height in strides).
+
+    The three grids share one tower and one output: a face looks the same to
+    each of them, so each learns from all faces.
     """
 
-    WIDTHS = (12, 24, 48, 64, 64)
-    HEAD = 48
+    WIDTHS = (16, 32, 64, 96, 128)
+    HEAD = 64
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,20 +34,19 @@ class FaceNet(nn.Module):
         self.stem = Conv(3, w[0], 3, 2)
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(Separable(w[0], w[1], 2)),
+                Separable(w[0], w[1], 2),
                 nn.Sequential(Separable(w[1], w[2], 2), Separable(w[2], w[2]), Separable(w[2], w[2])),
-                nn.Sequential(Separable(w[2], w[3], 2), Separable(w[3], w[3]), Separable(w[3], w[3])),
-                nn.Sequential(Separable(w[3], w[4], 2), Separable(w[4], w[4]), Separable(w[4], w[4])),
+                nn.Sequential(Separable(w[2], w[3], 2), Separable(w[3], w[3], size=5), Separable(w[3], w[3], size=5)),
+                nn.Sequential(Separable(w[3], w[4], 2), Separable(w[4], w[4], size=5), Separable(w[4], w[4], size=5)),
             ]
         )
         self.side = nn.ModuleList([Conv(w[i + 2], h, 1) for i in range(3)])
         self.join = nn.ModuleList([Separable(h, h) for _ in range(3)])
-        self.tower = nn.ModuleList([Separable(h, h) for _ in range(3)])
-        self.out = nn.ModuleList([nn.Conv2d(h, 6, 1) for _ in range(3)])
-        for out in self.out:
-            nn.init.zeros_(out.weight)
-            with torch.no_grad():
-                out.bias.copy_(torch.tensor([-4.0, 0.0, 0.5, 0.5, 1.0, 1.0]))
+        self.tower = Separable(h, h)
+        self.out = nn.Conv2d(h, 6, 1)
+        nn.init.zeros_(self.out.weight)
+        with torch.no_grad():
+            self.out.bias.copy_(torch.tensor([-4.0, 0.0, 0.5, 0.5, 1.0, 1.0]))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stages[0](self.stem((x - 127.5) / 64))
@@ -57,7 +59,7 @@ class FaceNet(nn.Module):
             lateral = self.side[i](levels[i])
             y = lateral if y is None else lateral + F.interpolate(y, scale_factor=2.0, mode="nearest")
             y = self.join[i](y)
-            maps.append(self.out[i](self.tower[i](y)))
+            maps.append(self.out(self.tower(y)))
         return maps[::-1]
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import pool, slices
+from .colour import colour
 from .export import export, pin
 from .foreground_net import ForegroundExport, ForegroundNet
 
@@ -41,8 +41,12 @@ WEIGHTS = {
 class Batches:
     """Endless augmented batches: pixels 0..255 and masks 0..1."""
 
-    def __init__(self, data: pool.Foreground, side: int, size: int) -> None:
-        self.data, self.side, self.size = data, side, size
+    def __init__(self, data: pool.Foreground, side: int, size: int, device: str) -> None:
+        self.side, self.size, self.device = side, size, device
+        # A card takes the whole pool; the host's memory keeps what is in use.
+        self.pixels = torch.from_numpy(data.pixels)
+        if device != "cpu":
+            self.pixels = self.pixels.to(device)
         kinds = [pool.prefix(data.names[i]) for i in data.train]
         weights = np.array([WEIGHTS[k] for k in kinds])
         self.odds = weights / weights.sum()
@@ -62,12 +66,12 @@ class Batches:
             x[:n, :3] = x[:n, :3] * alpha + below[:, :3] * (1 - alpha)
             x[:n, 3:] = torch.maximum(x[:n, 3:], below[:, 3:])
             k = self.size // 16
-            x[-k:] = torch.from_numpy(np.stack([blank(rng, side) for _ in range(k)]))
+            x[-k:] = torch.from_numpy(np.stack([blank(rng, side) for _ in range(k)])).to(self.device)
             yield colour(rng, x[:, :3]), x[:, 3:] / 255
 
     def _draw(self, rng: np.random.Generator, ids: np.ndarray, side: int) -> Tensor:
         """Crops, mirrors, stretches and turns a little, all in one resampling."""
-        stored = torch.from_numpy(self.data.pixels[np.sort(ids)]).float()
+        stored = self.pixels[torch.from_numpy(np.sort(ids)).to(self.device)].float()
         n = len(ids)
         zoom = rng.uniform(0.6, 1.05, n)
         stretch = np.exp(rng.uniform(-0.2, 0.2, n))
@@ -81,9 +85,9 @@ class Batches:
         theta[:, 1, 1] = np.cos(angle) * sy
         theta[:, 0, 2] = rng.uniform(-1, 1, n) * np.maximum(0, 1 - sx)
         theta[:, 1, 2] = rng.uniform(-1, 1, n) * np.maximum(0, 1 - sy)
-        grid = F.affine_grid(torch.from_numpy(theta), [n, 4, side, side], align_corners=False)
+        grid = F.affine_grid(torch.from_numpy(theta).to(self.device), [n, 4, side, side], align_corners=False)
         drawn = F.grid_sample(stored, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-        return drawn[torch.from_numpy(rng.permutation(n))]
+        return drawn[torch.from_numpy(rng.permutation(n)).to(self.device)]
 
 
 def blank(rng: np.random.Generator, side: int) -> np.ndarray:
@@ -103,22 +107,8 @@ def blank(rng: np.random.Generator, side: int) -> np.ndarray:
     return out
 
 
-def colour(rng: np.random.Generator, x: Tensor) -> Tensor:
-    """Gain, tint, contrast and, now and then, grey and noise."""
-    n = len(x)
-
-    def each(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32))
-
-    x = x * each(rng.uniform(0.75, 1.3, (n, 1, 1, 1)) * rng.uniform(0.9, 1.1, (n, 3, 1, 1)))
-    mean = x.mean((1, 2, 3), keepdim=True)
-    x = (x - mean) * each(rng.uniform(0.75, 1.3, (n, 1, 1, 1))) + mean
-    grey = x.mean(1, keepdim=True)
-    keep = each(np.where(rng.random((n, 1, 1, 1)) < 0.1, 0.0, rng.uniform(0.7, 1.3, (n, 1, 1, 1))))
-    x = grey + (x - grey) * keep
-    if rng.random() < 0.2:
-        x = x + each(rng.normal(0, 8, x.shape))
-    return x.clamp(0, 255)
+def normal(pixels: Tensor) -> Tensor:
+    return (pixels - MEAN.to(pixels.device)) / STD.to(pixels.device)
 
 
 def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -133,7 +123,7 @@ def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 def loss(net: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     pixels, truth = batch
-    fine, coarse = net(((pixels - MEAN) / STD).contiguous(memory_format=torch.channels_last))
+    fine, coarse = net(normal(pixels).contiguous(memory_format=torch.channels_last))
     half = F.avg_pool2d(truth, 2)
     return {"fine": mask_loss(fine, half), "coarse": 0.4 * mask_loss(coarse, F.avg_pool2d(truth, 16))}
 
@@ -143,11 +133,12 @@ def check(net: nn.Module, data: pool.Foreground, side: int) -> dict[str, float]:
     """Mean IoU on the pool's val pictures that have a subject, people and things apart."""
     people = {"ccp", "ccptruth", "aaf", "maskweb", "wider"}
     found: dict[str, list[float]] = {"people": [], "things": []}
+    device = next(net.parameters()).device
     for start in range(0, len(data.val), 32):
         ids = data.val[start : start + 32]
-        stored = torch.from_numpy(data.pixels[ids]).float()
+        stored = torch.from_numpy(data.pixels[ids]).to(device).float()
         x = F.interpolate(stored[:, :3], size=(side, side), mode="bilinear", align_corners=False, antialias=True)
-        fine, _ = net((x - MEAN) / STD)
+        fine, _ = net(normal(x))
         fine = F.interpolate(fine, size=stored.shape[2:], mode="bilinear", align_corners=False)
         got, want = fine[:, 0] > 0, stored[:, 3] >= 128
         for k, i in enumerate(ids):
@@ -159,32 +150,22 @@ def check(net: nn.Module, data: pool.Foreground, side: int) -> dict[str, float]:
 
 def main() -> None:
     a = argparse.ArgumentParser(description=__doc__)
-    a.add_argument("--steps", type=int, default=1_000_000, help="end the slice after so many; 0: only ship")
-    a.add_argument("--minutes", type=float, default=100, help="end the slice here even if steps are left")
-    a.add_argument("--rate", type=float, default=3e-3)
-    a.add_argument("--rate-end", type=float, default=1e-5, help="equal to --rate: a slice that others follow")
-    a.add_argument("--warmup", type=int, default=0)
+    slices.arguments(a, SHIPPED, "foreground")
     a.add_argument("--side", type=int, default=128, help="pictures train at this side, 32 less and 32 more")
     a.add_argument("--batch", type=int, default=32)
-    a.add_argument("--seed", type=int, default=6)
-    a.add_argument("--threads", type=int, default=1)
     a.add_argument("--export-side", type=int, default=192)
     a.add_argument("--export-smaller", type=int, default=128, help="the second size that the file looks at the picture in")
-    a.add_argument("--weights", type=Path, default=SHIPPED / "resume.pt")
-    a.add_argument("--runs", type=Path, default=pool.CACHE / "foreground-run")
-    a.add_argument("--ship", action="store_true", help="when the slice has ended, write model.onnx and the weights to resume from")
     o = a.parse_args()
-    torch.set_num_threads(o.threads)
-    torch.manual_seed(o.seed)
+    slices.begin(o)
     data = pool.Foreground()
-    run = slices.Run.open(ForegroundNet(), o.runs, o.weights, decay=0.02)
+    run = slices.Run.open(ForegroundNet(), o.runs, o.weights, decay=0.02, device=o.device)
     if o.steps > 0:
-        plan = slices.Slice(o.steps, o.rate, o.rate_end, o.seed, o.minutes, o.warmup)
-        slices.train(run, plan, Batches(data, o.side, o.batch), loss, lambda net: check(net, data, o.export_side))
+        batches = Batches(data, o.side, o.batch, o.device)
+        slices.train(run, slices.Slice.of(o), batches, loss, lambda net: check(net, data, o.export_side))
     if o.ship:
         example = torch.zeros(2, 3, o.export_side, o.export_side)
         export(
-            ForegroundExport(run.average.net, o.export_side, o.export_smaller).eval(),
+            ForegroundExport(run.average.net.cpu(), o.export_side, o.export_smaller).eval(),
             example,
             SHIPPED / "model.onnx",
             ["mask"],

@@ -7,6 +7,7 @@ changes. Nothing here reads ../shared/data.
 import csv
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,7 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
-SHARED = ROOT.parent / "shared"
-POOL = SHARED / "train"
+POOL = Path(os.environ.get("FOCAL_TRAIN_POOL", ROOT.parent / "shared" / "train"))
 CACHE = ROOT / ".cache" / "train"
 
 
@@ -52,7 +52,7 @@ class Foreground:
         folder = _cached("foreground", f"square{self.SIDE}", self._decode)
         self.names: list[str] = json.loads((folder / "names.json").read_text())
         shape = (len(self.names), 4, self.SIDE, self.SIDE)
-        self.pixels = np.memmap(folder / "pixels.u8", np.uint8, "r", shape=shape)
+        self.pixels = np.memmap(folder / "pixels.u8", np.uint8, "c", shape=shape)
         val = val_names("foreground")
         self.train = [i for i, n in enumerate(self.names) if n not in val]
         self.val = [i for i, n in enumerate(self.names) if n in val]
@@ -72,6 +72,8 @@ class Foreground:
 
 class Faces:
     """Pictures at their stored size in one long array, and their boxes."""
+
+    SIDE = 448  # no picture is longer
 
     def __init__(self) -> None:
         folder = _cached("faces", "raw1", self._decode)

@@ -1,5 +1,6 @@
 """Training in slices: each goes on from the weights that the last one saved."""
 
+import argparse
 import copy
 import csv
 import math
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from . import pool
 
 
 @dataclass
@@ -27,6 +30,11 @@ class Slice:
     seed: int
     minutes: float = 1e9  # stop here even if steps are left
     warmup: int = 0
+    every: int = 250  # steps between measurements, which also save
+
+    @classmethod
+    def of(cls, o: argparse.Namespace) -> "Slice":
+        return cls(o.steps, o.rate, o.rate_end, o.seed, o.minutes, o.warmup, o.every)
 
     def rate_at(self, progress: float, step: int) -> float:
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
@@ -44,11 +52,32 @@ class Average:
     @torch.no_grad()
     def follow(self, net: nn.Module, step: int) -> None:
         decay = min(self.decay, (1 + step) / (10 + step))
-        for mean, now in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
+        means, nows = list(self.net.state_dict().values()), list(net.state_dict().values())
+        soft = [k for k, mean in enumerate(means) if mean.is_floating_point()]
+        torch._foreach_mul_([means[k] for k in soft], decay)
+        torch._foreach_add_([means[k] for k in soft], [nows[k] for k in soft], alpha=1 - decay)
+
+
+def arguments(a: argparse.ArgumentParser, shipped: Path, name: str) -> None:
+    """The switches that both students have."""
+    a.add_argument("--steps", type=int, default=1_000_000, help="end the slice after so many; 0: only ship")
+    a.add_argument("--minutes", type=float, default=100, help="end the slice here even if steps are left")
+    a.add_argument("--rate", type=float, default=3e-3)
+    a.add_argument("--rate-end", type=float, default=1e-5, help="equal to --rate: a slice that others follow")
+    a.add_argument("--warmup", type=int, default=0)
+    a.add_argument("--every", type=int, default=250, help="measure and save every so many steps")
+    a.add_argument("--seed", type=int, default=6)
+    a.add_argument("--threads", type=int, default=1)
+    a.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    a.add_argument("--weights", type=Path, default=shipped / "resume.pt")
+    a.add_argument("--runs", type=Path, default=pool.CACHE / f"{name}-run")
+    a.add_argument("--ship", action="store_true", help="when the slice has ended, write model.onnx and the weights to resume from")
+
+
+def begin(o: argparse.Namespace) -> None:
+    torch.set_num_threads(o.threads)
+    torch.manual_seed(o.seed)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
 @dataclass
@@ -62,15 +91,15 @@ class Run:
     folder: Path
 
     @classmethod
-    def open(cls, net: nn.Module, folder: Path, weights: Path, decay: float) -> "Run":
+    def open(cls, net: nn.Module, folder: Path, weights: Path, decay: float, device: str) -> "Run":
         """Goes on from the folder's checkpoint, else from committed weights, else from nothing."""
         folder.mkdir(parents=True, exist_ok=True)
         # On the CPU a step takes half the time with the channels last.
-        net.to(memory_format=torch.channels_last)
+        net.to(device, memory_format=torch.channels_last)
         checkpoint = folder / "last.pt"
-        saved = torch.load(checkpoint, map_location="cpu") if checkpoint.exists() else None
+        saved = torch.load(checkpoint, map_location=device) if checkpoint.exists() else None
         if saved is None and weights.exists():
-            saved = torch.load(weights, map_location="cpu")
+            saved = torch.load(weights, map_location=device)
         if saved is not None:
             net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in saved["mean"].items()})
         average = Average(net)
@@ -97,7 +126,7 @@ class Run:
 
     def save_small(self, path: Path) -> None:
         """Only the mean weights, in half precision: what the repository keeps."""
-        mean = {k: v.half() if v.is_floating_point() else v for k, v in self.average.net.state_dict().items()}
+        mean = {k: v.cpu().half() if v.is_floating_point() else v.cpu() for k, v in self.average.net.state_dict().items()}
         torch.save({"mean": mean, "step": self.step}, path)
 
 
@@ -107,21 +136,20 @@ def train(
     batches: Callable[[np.random.Generator], Iterator],
     loss: Callable[[nn.Module, object], dict[str, Tensor]],
     check: Callable[[nn.Module], dict[str, float]],
-    every: int = 250,
 ) -> None:
-    """One slice. Every `every` steps it measures, saves and writes a line of log.csv."""
+    """One slice. Every so many steps it measures, saves and writes a line of log.csv."""
     torch.manual_seed(plan.seed + run.step)
     source = batches(np.random.default_rng([plan.seed, run.step]))
     begun, first = time.monotonic(), run.step
-    sums: dict[str, float] = {}
+    sums: dict[str, Tensor] = {}
     count = 0
     while True:
         minutes = (time.monotonic() - begun) / 60
         progress = max((run.step - first) / plan.steps, minutes / plan.minutes)
         done = progress >= 1
-        if count and (done or run.step % every == 0):
+        if count and (done or run.step % plan.every == 0):
             line = {"step": run.step, "minutes": round(minutes, 2)}
-            line |= {k: round(v / count, 4) for k, v in sums.items()} | check(run.average.net)
+            line |= {k: round(v.item() / count, 4) for k, v in sums.items()} | check(run.average.net)
             _log(run.folder / "log.csv", line)
             run.save()
             sums, count = {}, 0
@@ -139,7 +167,7 @@ def train(
         run.step += 1
         run.average.follow(run.net, run.step)
         for k, v in parts.items():
-            sums[k] = sums.get(k, 0.0) + v.item()
+            sums[k] = sums.get(k, 0) + v.detach()
         count += 1
 
 
