@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import slices
 from .face_data import Batch
 from .face_net import STRIDES
 
@@ -16,7 +17,7 @@ TOO_SMALL = 8  # pixels; such a face in a crop is left alone
 
 def flat(maps: list[Tensor]) -> Tensor:
     """All cells of all grids: batch x cells x 6."""
-    return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], 1)
+    return torch.cat([m.float().flatten(2).transpose(1, 2) for m in maps], 1)
 
 
 def cells(width: int, height: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,7 +89,7 @@ def assign(rows: Tensor, answer: Tensor, batch: Batch, grid: tuple[Tensor, Tenso
 def loss(net: nn.Module, batch: Batch) -> dict[str, Tensor]:
     """Focal cross-entropy for every cell; box and quality where a face is to be found, every face the same weight."""
     grid = cells(batch.pixels.shape[3], batch.pixels.shape[2], batch.pixels.device)
-    rows = flat(net(batch.pixels.contiguous(memory_format=torch.channels_last))).float()
+    rows = flat(slices.half(net, batch.pixels))
     answer = boxes_of(rows, grid[0], grid[1])
     target = assign(rows.detach(), answer.detach(), batch, grid)
     hit, score = target >= 0, rows[..., 0]

@@ -123,7 +123,7 @@ def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 def loss(net: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     pixels, truth = batch
-    fine, coarse = net(normal(pixels).contiguous(memory_format=torch.channels_last))
+    fine, coarse = (logits.float() for logits in slices.half(net, normal(pixels)))
     half = F.avg_pool2d(truth, 2)
     return {"fine": mask_loss(fine, half), "coarse": 0.4 * mask_loss(coarse, F.avg_pool2d(truth, 16))}
 

@@ -80,6 +80,12 @@ def begin(o: argparse.Namespace) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
+def half(net: nn.Module, pixels: Tensor) -> list[Tensor]:
+    """What the network says in bfloat16, which takes a quarter less time, on processors that have it too."""
+    with torch.autocast(pixels.device.type, torch.bfloat16):
+        return net(pixels.contiguous(memory_format=torch.channels_last))
+
+
 @dataclass
 class Run:
     """A network on its way: what a slice starts from and leaves behind."""
