@@ -39,6 +39,12 @@ type Session interface {
 	Close() error
 }
 
+// Crowded is an Engine on a device that other processes use too.
+type Crowded interface {
+	// Free is how many bytes of the device nobody holds, or -1 where nobody knows.
+	Free() int64
+}
+
 // Measured is a Session that can say what a run takes.
 type Measured interface {
 	// RunMeasured is Run within room, and the most bytes of device memory that

@@ -49,9 +49,11 @@ type Engine struct {
 	scripts map[string]Script
 	counts  map[string]*Counts
 	used    int64
+	memory  int64 // -1: not known
 }
 
 var (
+	_ inference.Crowded  = (*Engine)(nil)
 	_ inference.Engine   = (*Engine)(nil)
 	_ inference.Named    = (*Engine)(nil)
 	_ inference.Measured = (*session)(nil)
@@ -59,7 +61,7 @@ var (
 
 // New returns an Engine that calls its device provider.
 func New(provider string) *Engine {
-	return &Engine{provider: provider, scripts: map[string]Script{}, counts: map[string]*Counts{}}
+	return &Engine{provider: provider, scripts: map[string]Script{}, counts: map[string]*Counts{}, memory: -1}
 }
 
 // Set gives the model called name its script, for loads and runs to come.
@@ -109,6 +111,24 @@ func (e *Engine) Used() int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.used
+}
+
+// SetMemory says how many bytes the device has for this process, other ones'
+// taken off; New leaves it unknown.
+func (e *Engine) SetMemory(bytes int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.memory = bytes
+}
+
+// Free returns what sessions have left of the memory, or -1.
+func (e *Engine) Free() int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.memory < 0 {
+		return -1
+	}
+	return max(0, e.memory-e.used)
 }
 
 // Load follows the script of m.

@@ -180,6 +180,7 @@ func (c *catalog) spec(m models.Model) sched.Spec {
 		Rest: m.Memory.Rest, Run: m.Memory.Run, KeepAlive: m.KeepAlive,
 		Pinned: m.Pinned || slices.Contains(c.cfg.Pinned, m.Name),
 	}
+	spec.Buckets = c.provider != "cpu" // cuDNN and TensorRT choose anew for each shape
 	if m.MaxDelay > 0 {
 		spec.MaxDelay = m.MaxDelay
 	}

@@ -184,7 +184,7 @@ func New(cfg Config, engine inference.Engine, repo Repository) (*Host, error) {
 		}
 	}
 	go h.loop.run()
-	if engine.Used() >= 0 {
+	if r := read(engine); r.used >= 0 || r.free >= 0 {
 		h.watchers.Go(h.read)
 	}
 	if h.keeper != nil {
@@ -214,8 +214,8 @@ func (h *Host) read() {
 			return
 		case <-tick.C:
 			h.trim()
-			used := h.engine.Used()
-			h.loop.do(func(now time.Time) { h.loop.sched.OnReading(now, used) })
+			r := read(h.engine)
+			h.loop.do(func(now time.Time) { h.loop.reading(now, r) })
 		}
 	}
 }

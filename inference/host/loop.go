@@ -204,7 +204,7 @@ func (l *loop) Load(id sched.ModelID) {
 	began := l.now
 	l.workers.Go(func() {
 		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.load(m) })
-		used := l.engine.Used()
+		r := read(l.engine)
 		l.do(func(now time.Time) {
 			loaded := sched.Loaded{Err: err}
 			if err != nil {
@@ -215,7 +215,7 @@ func (l *loop) Load(id sched.ModelID) {
 				l.metrics.loaded(m.Name, now.Sub(began))
 			}
 			l.sched.OnLoaded(now, id, loaded)
-			l.reading(now, used)
+			l.reading(now, r)
 		})
 	})
 }
@@ -237,11 +237,11 @@ func (l *loop) Unload(id sched.ModelID, why sched.Reason) {
 		if _, err := guard(l.log, "close", func() (struct{}, error) { return struct{}{}, r.session.Close() }); err != nil {
 			l.log.Error("model does not close cleanly", "model", m.Name, "err", err)
 		}
-		used := l.engine.Used()
+		r := read(l.engine)
 		l.do(func(now time.Time) {
 			l.sched.OnUnloaded(now, id)
 			l.forget(id)
-			l.reading(now, used)
+			l.reading(now, r)
 		})
 	})
 }
@@ -360,10 +360,24 @@ func (l *loop) idle(now time.Time, while time.Duration) bool {
 	return len(l.stops) == 0 && now.Sub(l.lastRun) >= while
 }
 
-// reading passes on what the device says it holds, if it can say so.
-func (l *loop) reading(now time.Time, used int64) {
-	if used >= 0 {
-		l.sched.OnReading(now, used)
+// reading is what the device says of its memory; -1 where it says nothing.
+type reading struct{ used, free int64 }
+
+func read(engine inference.Engine) reading {
+	r := reading{engine.Used(), -1}
+	if crowded, ok := engine.(inference.Crowded); ok {
+		r.free = crowded.Free()
+	}
+	return r
+}
+
+// reading passes on what the device has said.
+func (l *loop) reading(now time.Time, r reading) {
+	if r.used >= 0 {
+		l.sched.OnReading(now, r.used)
+	}
+	if r.free >= 0 {
+		l.sched.OnFree(now, r.free)
 	}
 }
 

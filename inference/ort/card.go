@@ -27,6 +27,7 @@ type card struct {
 	budget int64  // bytes that one session's arena may take
 	atOpen int64  // bytes of this process when only the context was there; -1: not known
 	pins   *pins
+	shares *shares
 }
 
 const (
@@ -74,7 +75,7 @@ func findCard(c Config, onnxruntime string, index int) (*card, error) {
 	if len(lacks) > 0 {
 		return nil, cannot(strings.Join(lacks, "; "))
 	}
-	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned)}
+	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned), shares: newShares()}
 	found.read = func() (gpu.Reading, error) { return driver.Read(found.bus) }
 	if err := found.choose(runtime); err != nil {
 		return nil, cannot(err.Error())

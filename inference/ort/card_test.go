@@ -78,17 +78,48 @@ func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 		return gpu.Reading{Total: 1000, Free: 1000 - used, Ours: -1}
 	}, (&pinned{}).allocate)
 	for i, step := range []struct{ batch, want int64 }{{1, 40}, {3, 100}, {2, 0}, {1, 0}} {
-		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, step.batch, 3, 240, 320)}, inference.Room{All: 1})
+		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, step.batch, 3, 240, 320)}, inference.Room{Run: 1, All: 10})
 		if err != nil || held != step.want {
 			t.Errorf("run %d held %d, %v, want %d", i, held, err, step.want)
 		}
 	}
-	if err := fake.RunAndShrink(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}); err != nil {
+	if err := fake.Engine().Trim(); err != nil {
 		t.Fatal(err)
 	}
-	_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}, inference.Room{All: 1})
+	_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}, inference.Room{Run: 1, All: 10})
 	if err != nil || held != 30 {
 		t.Errorf("held %d, %v, want 30", held, err)
+	}
+}
+
+// Two models whose runs keep 60 each, in 100 bytes: each takes it from the other.
+func TestCard_SessionsGiveBackWhatTheBooksHaveNoRoomFor(t *testing.T) {
+	one, other := load(t, model(t, "ultralight_rfb_320")), load(t, model(t, "prisma_portrait"))
+	read := func() gpu.Reading { return gpu.Reading{Total: 1000, Free: 500, Ours: 300} }
+	a := ort.OnFakeCard(one, read, (&pinned{}).allocate)
+	b := a.Beside(other)
+	spare := func(s *ort.Session, in models.Tensor, room inference.Room) int64 {
+		t.Helper()
+		within(t, s, in, room)
+		return a.Engine().CardSpare()
+	}
+	face, picture := noise(1, 1, 3, 240, 320), noise(1, 1, 3, 256, 256)
+	for i, got := range []int64{
+		spare(a, face, inference.Room{Run: 60, All: 200}),
+		spare(a, face, inference.Room{Run: 40, All: 200}), // out of what is there
+		spare(b, picture, inference.Room{Run: 60, All: 200}),
+		spare(b, picture, inference.Room{Run: 60, All: 100}), // a has to give back
+		spare(a, face, inference.Room{Run: 60, All: 100}),    // and so has b
+	} {
+		if want := []int64{60, 60, 120, 60, 60}[i]; got != want {
+			t.Errorf("after run %d sessions keep %d, want %d", i+1, got, want)
+		}
+	}
+	if used, free := a.Engine().Used(), a.Engine().Free(); used != 240 || free != 560 {
+		t.Errorf("%d used and %d free: want the 60 that are only kept to count as free", used, free)
+	}
+	if err := a.Engine().Trim(); err != nil || a.Engine().CardSpare() != 0 {
+		t.Errorf("%v; %d are kept after trimming", err, a.Engine().CardSpare())
 	}
 }
 

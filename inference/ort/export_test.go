@@ -10,10 +10,19 @@ import (
 func OnFakeCard(s inference.Session, read func() gpu.Reading, pinned func(floats int) ([]float32, error)) *Session {
 	old := s.(*session)
 	e := &Engine{config: old.engine.config, arena: old.engine.arena, card: &card{
-		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", pins: newPins(pinned),
+		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", pins: newPins(pinned), shares: newShares(),
 	}}
-	return &Session{&session{engine: e, c: old.c, inputs: old.inputs, outputs: old.outputs, known: newKnown()}}
+	return &Session{&session{engine: e, c: old.c, inputs: old.inputs, outputs: old.outputs, known: newKnown(), least: old.least}}
 }
+
+// Beside returns another session on the same fake card.
+func (s *Session) Beside(other inference.Session) *Session {
+	o := other.(*session)
+	return &Session{&session{engine: s.engine, c: o.c, inputs: o.inputs, outputs: o.outputs, known: newKnown(), least: o.least}}
+}
+
+// CardSpare is what sessions on a card keep, in bytes.
+func (e *Engine) CardSpare() int64 { return e.card.shares.spare() }
 
 // Session is a session with its engine.
 type Session struct{ *session }

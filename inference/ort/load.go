@@ -240,6 +240,7 @@ func (s *session) warm(ctx context.Context, m models.Model) error {
 		}
 		inputs[i] = models.Tensor{Shape: shape, Data: make([]float32, n)}
 	}
+	s.least = inputs
 	// What it took is given back, for a loaded model to hold no more than that.
 	_, _, err := s.run(ctx, inputs, inference.Room{})
 	if fault.Is(err, fault.Internal) {

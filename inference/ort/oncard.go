@@ -50,7 +50,7 @@ func (s *session) runOnCard(ctx context.Context, values []onnx.Value, inputs []m
 			held = max(0, s.engine.held()-before)
 		}
 	}
-	return outputs, held, s.engine.Trim()
+	return outputs, held, s.engine.arena.trim()
 }
 
 // bind makes tensors over pinned buffers for outputs of these shapes, and returns

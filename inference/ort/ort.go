@@ -87,6 +87,7 @@ var (
 	_ inference.Engine   = (*Engine)(nil)
 	_ inference.Named    = (*Engine)(nil)
 	_ inference.Trimmer  = (*Engine)(nil)
+	_ inference.Crowded  = (*Engine)(nil)
 	_ inference.Measured = (*session)(nil)
 )
 
@@ -224,12 +225,17 @@ func (e *Engine) CardBudget() int64 {
 	return e.card.budget
 }
 
-// Free is what nobody holds of the card, in bytes, or -1: not known, or no card.
+// Free is what nobody holds of the card, in bytes, with what is only kept for
+// runs to come; -1: not known, or no card.
 func (e *Engine) Free() int64 {
 	if e.card == nil {
 		return -1
 	}
-	return e.card.free()
+	free := e.card.free()
+	if free < 0 {
+		return -1
+	}
+	return free + e.card.shares.spare()
 }
 
 // Runtime names the library and its version.
@@ -246,7 +252,10 @@ func (e *Engine) Runtime() string { return "onnxruntime " + Version() }
 // decodes.
 func (e *Engine) Used() int64 {
 	if e.card != nil {
-		return e.card.used()
+		if used := e.card.used(); used >= 0 {
+			return max(0, used-e.card.shares.spare())
+		}
+		return -1
 	}
 	now := heapInUse()
 	if now < 0 {
@@ -257,6 +266,11 @@ func (e *Engine) Used() int64 {
 
 // Trim gives back the memory that is kept for runs to come.
 func (e *Engine) Trim() error {
+	if e.card != nil {
+		if err := e.card.shares.trim(); err != nil {
+			return err
+		}
+	}
 	if err := e.arena.trim(); err != nil {
 		return fault.New(fault.Internal, "ort.Trim", "%w", err)
 	}

@@ -22,7 +22,8 @@ type session struct {
 	inputs  []models.Port
 	outputs []models.Port
 	rest    int64
-	known   *known // used on a card
+	known   *known          // used on a card
+	least   []models.Tensor // the smallest inputs, all zeros
 
 	// mu is held shared by Run and alone by Close, so that C never loses a
 	// session that it is running.
@@ -47,7 +48,10 @@ func (s *session) Close() error {
 	}
 	s.engine.free(s.c)
 	s.c = nil
-	return s.engine.Trim()
+	if s.engine.card != nil {
+		s.engine.card.shares.closed(s)
+	}
+	return s.engine.arena.trim()
 }
 
 // Run runs one batch, with room for anything. Inputs that do not fit the
@@ -82,17 +86,6 @@ func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor, room 
 	return outputs, held, err
 }
 
-// RunAndShrink is a run whose end gives back all that runs have taken.
-func (s *session) RunAndShrink(ctx context.Context, inputs []models.Tensor) error {
-	end := s.engine.activity.begin()
-	defer end()
-	_, _, err := s.run(ctx, inputs, inference.Room{})
-	if err == nil {
-		s.known.shrunk()
-	}
-	return err
-}
-
 func bytesOf(tensors []models.Tensor) int64 {
 	const float32Size = 4
 	sum := int64(0)
@@ -125,8 +118,11 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor, room inferenc
 	if err := s.check(inputs); err != nil {
 		return nil, 0, err
 	}
-	if s.engine.card != nil {
-		return s.attempt(ctx, inputs, room == inference.Room{})
+	switch {
+	case s.engine.card != nil && room == inference.Room{}:
+		return s.attempt(ctx, inputs, true)
+	case s.engine.card != nil:
+		return s.within(ctx, inputs, room)
 	}
 	arena, u := s.engine.arena, use{s, shapesOf(inputs)}
 	bytes, clean, err := arena.begin(u, room, s.measure(u.shape))

@@ -12,7 +12,7 @@ import (
 //  1. The service is closing.
 //  2. Nobody knows the model, or the class.
 //  3. The model failed to load and is left alone for a while.
-//  4. The model can never run within the budget.
+//  4. The model can never run within the budget, or not within what others left of it.
 //  5. Its class has the full number waiting for this model.
 //  6. Its answer is predicted to be late.
 func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
@@ -27,8 +27,8 @@ func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
 	if now.Before(m.retryAt) { // 3
 		return RefusedLoad, m.failed(now)
 	}
-	if err := s.never(m, r.Canvas); err != nil { // 4
-		return RefusedTooLarge, err
+	if why, err := s.never(m, r.Canvas); err != nil { // 4
+		return why, err
 	}
 	wait, known := s.predict(now, m, r.Canvas, r.Class)
 	if m.waiting(int(r.Class)) >= s.cfg.QueueLimit { // 5

@@ -12,7 +12,7 @@ import (
 //
 //  1. The first in line was in a batch that failed: it runs alone.
 //  2. Else take from the line up to the model's largest batch, or the largest
-//     that memory has let through.
+//     that memory has let through, or that the device is tuned to.
 //  3. No more than pays: the smallest that is about as fast an item.
 //  4. While it would miss the earliest deadline in it: one fewer.
 //  5. If even the first alone would be late: refuse it and look again.
@@ -24,22 +24,25 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 	p := m.profile(q.canvas)
 	for q.len() > 0 {
 		most := p.limit(m.MaxBatch)
+		if m.Buckets {
+			most = bucket(min(most, p.tuned))
+		}
 		line := s.line(q, most) // 1, 2
 		full := line[0].alone || len(line) >= p.pays(most)
-		n := p.pays(len(line))                                   // 3
+		n := m.size(p.pays(len(line)))                           // 3
 		for n > 0 && p.fresh(now) && tooLate(now, line[:n], p) { // 4
-			n, full = n-1, true
+			n, full = m.size(n-1), true
 		}
 		if n == 0 { // 5
 			after, _ := s.predict(now, m, q.canvas, line[0].Class)
 			s.refuse(line[0], RefusedLate, late(m, after))
 			continue
 		}
-		for n > 0 && !s.fitsRun(m, m.runBytes(q.canvas, n)) { // 6
-			n, full = n-1, true
+		for n > 0 && !s.fitsRun(m, s.needs(q, line[:n])) { // 6
+			n, full = m.size(n-1), true
 		}
 		if n == 0 {
-			need := m.runBytes(q.canvas, 1)
+			need := s.needs(q, line[:1])
 			s.room(now, q, need, need)
 			return nil
 		}
@@ -50,6 +53,39 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 		return line[:n]
 	}
 	return nil
+}
+
+// bucket is the largest power of two of at most n; of less than one it is one.
+func bucket(n int) int {
+	b := 1
+	for 2*b <= n {
+		b *= 2
+	}
+	return b
+}
+
+// size is the largest batch of at most n that m may run.
+func (m *model) size(n int) int {
+	if m.Buckets && n > 0 {
+		return bucket(n)
+	}
+	return n
+}
+
+// needs is the booking of a run of batch. One whose memory has run out before is
+// given what idle models hold as well: they leave first.
+func (s *Scheduler) needs(q *queue, batch []*request) int64 {
+	need := q.model.runBytes(q.canvas, len(batch))
+	if !batch[0].starved {
+		return need
+	}
+	busy := s.running()
+	for _, o := range s.models {
+		if o == q.model || o.Pinned || o.state == loading || o.state == resident && !o.idle() {
+			busy += o.booked
+		}
+	}
+	return max(need, s.books.budget-busy)
 }
 
 // line returns the first n who wait in q, in the order in which their classes
@@ -130,7 +166,7 @@ func delayEnd(line []*request, delay time.Duration, p *profile) time.Time {
 // run takes batch out of the line and puts it on the device.
 func (s *Scheduler) run(now time.Time, q *queue, batch []*request) {
 	m, cost := q.model, s.itemCost(q)
-	u := s.begin(now, m, q.canvas, len(batch))
+	u := s.begin(now, m, q.canvas, len(batch), s.needs(q, batch))
 	u.requests = batch
 	ids := make([]RequestID, len(batch))
 	for i, r := range batch {
@@ -144,11 +180,11 @@ func (s *Scheduler) run(now time.Time, q *queue, batch []*request) {
 	s.do.Run(u.id, m.ID, q.canvas, ids)
 }
 
-// begin books a run of n items.
-func (s *Scheduler) begin(now time.Time, m *model, c Canvas, n int) *run {
+// begin books a run of n items that needs so many bytes.
+func (s *Scheduler) begin(now time.Time, m *model, c Canvas, n int, need int64) *run {
 	s.crowd()
 	s.lastRun++
-	u := &run{id: s.lastRun, model: m, canvas: c, n: n, started: now, booked: m.runBytes(c, n)}
+	u := &run{id: s.lastRun, model: m, canvas: c, n: n, started: now, booked: need}
 	if s.cfg.StuckFloor > 0 {
 		u.due = now.Add(s.overrun(m, c, n))
 		s.wakeAt(u.due)
@@ -179,9 +215,11 @@ type Done struct {
 //  1. Memory ran out and the batch was larger than one: no blame. All go back
 //     into the line, and batches of this canvas are at most half as large
 //     until the model is loaded again.
-//  2. A batch larger than one: each goes back to run alone, so that only the
+//  2. Memory ran out for one alone: it goes back too, once, and has the room of
+//     what is idle. If that does not help it hears so.
+//  3. A batch larger than one: each goes back to run alone, so that only the
 //     guilty fail. Those whose callers have left are not tried again.
-//  3. One alone: it is guilty, and hears why; so it does where its run had to
+//  4. One alone: it is guilty, and hears why; so it does where its run had to
 //     be stopped.
 func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	u := s.runs[id]
@@ -193,6 +231,7 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	s.books.give(u.booked)
 	m.running--
 	if d.Err == nil && !u.stopped {
+		p.tuned = max(p.tuned, n)
 		p.observe(now, n, now.Sub(u.started), d.Memory, u.alone)
 	}
 	if u.probe {
@@ -215,10 +254,10 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 		switch {
 		case d.Err == nil:
 			delete(s.requests, r.ID)
-		case n > 1 && !r.abandoned && !s.closing: // 1, 2
-			r.running, r.alone = false, !starved
+		case (n > 1 || starved && !r.starved) && !r.abandoned && !s.closing: // 1, 2, 3
+			r.running, r.alone, r.starved = false, !starved || n == 1, starved && n == 1
 			s.enqueue(r)
-		default: // 3
+		default: // 4
 			delete(s.requests, r.ID)
 			s.do.Refuse(r.ID, why, d.Err)
 		}

@@ -11,9 +11,10 @@ import (
 // it is loaded (and its warm-up while it loads), and a run while it runs. All
 // of it together never exceeds the budget.
 type books struct {
-	budget int64
+	budget int64 // what may be booked now: the configured budget, or what others have left of it
 	booked int64
 	drift  int64 // bytes that the device holds beyond what is booked
+	used   int64 // the last reading; -1: none
 }
 
 func (b *books) reserved() int64 { return b.booked }
@@ -67,8 +68,9 @@ func (s *Scheduler) fixed(m *model) int64 {
 	return sum
 }
 
-// never reports, by name, a model that can never run on canvas c.
-func (s *Scheduler) never(m *model, c Canvas) error {
+// never reports, by name, a model that can never run on canvas c, or not while
+// other processes hold what they do.
+func (s *Scheduler) never(m *model, c Canvas) (Reason, error) {
 	warm := m.warmBytes()
 	if m.state == resident {
 		warm = 0
@@ -80,10 +82,14 @@ func (s *Scheduler) never(m *model, c Canvas) error {
 		}
 	}
 	if need <= s.books.budget {
-		return nil
+		return "", nil
 	}
-	return fault.New(fault.TooLarge, "sched.Room", "model %s cannot run: together with pinned models it needs %s and --memory-budget is %s",
-		m.Name, human(need), human(s.books.budget))
+	if need <= s.cfg.Budget {
+		return RefusedTaken, fault.New(fault.Busy, "sched.Room", "model %s cannot run now: it needs %s, and other processes have left %s of the device's memory",
+			m.Name, human(need), human(s.books.budget)).After(time.Second)
+	}
+	return RefusedTooLarge, fault.New(fault.TooLarge, "sched.Room", "model %s cannot run: together with pinned models it needs %s and --memory-budget is %s",
+		m.Name, human(need), human(s.cfg.Budget))
 }
 
 // fits reports whether need can be booked for m now without touching what
@@ -217,8 +223,8 @@ func (s *Scheduler) room(now time.Time, q *queue, need, settled int64) bool {
 	if s.claim != nil && s.claim.model != m { // 2
 		return false
 	}
-	if err := s.never(m, q.canvas); err != nil { // 3
-		s.refuseQueue(q, RefusedTooLarge, err)
+	if why, err := s.never(m, q.canvas); err != nil { // 3
+		s.refuseQueue(q, why, err)
 		return false
 	}
 	short := s.books.booked - s.ending() + settled - s.limit(m, settled)

@@ -66,6 +66,29 @@ func (s *Scheduler) victims(now time.Time, m *model, short int64, who reach) []*
 	return picked
 }
 
+// evictSome sends idle models away until they make up for over bytes, or all
+// that may go.
+func (s *Scheduler) evictSome(now time.Time, over int64) {
+	victims := s.victims(now, nil, over, theIdle)
+	if victims == nil {
+		victims = s.victims(now, nil, s.idleBytes(now), theIdle)
+	}
+	for _, v := range victims {
+		s.unload(now, v, EvictedOver)
+	}
+}
+
+// idleBytes is what would come back if all left that may go when they are idle.
+func (s *Scheduler) idleBytes(now time.Time) int64 {
+	sum := int64(0)
+	for _, v := range s.models {
+		if !v.Pinned && v.state == resident && v.idle() && v.running == 0 && !s.claim.takes(v) && !now.Before(s.stays(v)) {
+			sum += v.booked
+		}
+	}
+	return sum
+}
+
 // overdueFor reports whether somebody has waited MaxWait for v.
 func (s *Scheduler) overdueFor(now time.Time, v *model) bool {
 	return slices.ContainsFunc(v.order, func(q *queue) bool {

@@ -103,10 +103,44 @@ func (s *Scheduler) probe(now time.Time) {
 				s.wakeAt(due)
 				return
 			}
-			u := s.begin(now, m, c, n)
-			u.probe = true
-			m.probing++
-			s.do.Probe(u.id, m.ID, c, n)
+			s.tryOut(now, m, c, n)
+			return
+		}
+	}
+}
+
+// tryOut runs n empty items.
+func (s *Scheduler) tryOut(now time.Time, m *model, c Canvas, n int) {
+	u := s.begin(now, m, c, n, m.runBytes(c, n))
+	u.probe = true
+	m.probing++
+	s.do.Probe(u.id, m.ID, c, n)
+}
+
+// tune runs the next batch size for nobody where the line has grown beyond the
+// largest that the device is tuned to: no request pays for the tuning, which may
+// take longer than many runs, and a device that is never idle is tuned all the
+// same. One at a time, in a slot of its own beside the requests' runs.
+func (s *Scheduler) tune(now time.Time) {
+	if s.closing || len(s.runs) >= s.cfg.Slots || s.claim != nil {
+		return
+	}
+	for _, u := range s.runs {
+		if u.probe {
+			return
+		}
+	}
+	for _, m := range s.models {
+		if !m.Buckets || m.state != resident || m.sick || m.Retired || m.running >= m.Instances {
+			continue
+		}
+		for _, q := range m.order {
+			p := m.profile(q.canvas)
+			n := 2 * p.tuned
+			if n < 2 || q.len() < n || n > p.limit(m.MaxBatch) || p.avoid > 0 && n >= p.avoid || !s.fits(m, m.runBytes(q.canvas, n)) {
+				continue
+			}
+			s.tryOut(now, m, q.canvas, n)
 			return
 		}
 	}
@@ -120,7 +154,7 @@ func (s *Scheduler) worthProbing(m *model, c Canvas) int {
 	}
 	for n := 1; n <= p.limit(max(m.MaxBatch, m.Probe)); n *= 2 {
 		at, known := slices.BinarySearchFunc(p.sizes, n, func(z size, n int) int { return z.n - n })
-		if known && p.sizes[at].alone >= probeRuns {
+		if known && p.sizes[at].alone >= probeRuns && (!m.Buckets || n <= p.tuned) {
 			continue
 		}
 		took, _ := p.alone(n)

@@ -193,12 +193,12 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 	}
 	m.sick = false
 	for _, p := range m.profiles {
-		p.cap, p.avoid = 0, 0
+		p.cap, p.avoid, p.tuned = 0, 0, 0
 	}
 	m.state, m.since, m.lastUsed = resident, now, now
 	s.idleSince = now
 	s.takeOver(m)
-	m.booked = min(m.restBytes(), s.books.free())
+	m.booked = max(0, min(m.restBytes(), s.books.free()))
 	s.books.take(m.booked)
 	if m.booked < m.restBytes() { // 2
 		s.unload(now, m, EvictedOver)

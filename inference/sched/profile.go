@@ -15,6 +15,7 @@ type profile struct {
 	last  time.Time // of the latest run
 	cap   int       // the largest batch that memory let through; 0 where none failed
 	avoid int       // the smallest batch whose trial failed; 0 where none did
+	tuned int       // the largest batch run since the model was loaded
 }
 
 // size is a batch size that has run.

@@ -19,6 +19,7 @@ type request struct {
 	running   bool
 	alone     bool // it was in a batch that failed: it runs by itself
 	abandoned bool // its caller left while it ran: no second try
+	starved   bool // it ran alone and memory ran out: what is idle leaves for its second run
 }
 
 // rank is the time of arrival with a head start for priority. It never

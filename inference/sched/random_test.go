@@ -18,7 +18,7 @@ func zoo() []Spec {
 	var specs []Spec
 	for i := range 6 {
 		specs = append(specs, Spec{
-			ID: ModelID(fmt.Sprintf("m%d", i)), MaxBatch: 1 + i, Instances: i % 3,
+			ID: ModelID(fmt.Sprintf("m%d", i)), MaxBatch: 1 + i, Instances: i % 3, Buckets: i == 4,
 			Rest: int64(200 + 40*i), Run: int64(10 + 5*i), MaxDelay: time.Duration(i%2) * 5 * time.Millisecond,
 		})
 	}
@@ -182,6 +182,7 @@ func TestScheduler_KeepsItsPromisesOnAnyEvents(t *testing.T) {
 				e.finish(what)
 			},
 			"pass":    func(rt *rapid.T) { w.pass(time.Duration(rapid.IntRange(0, 3000).Draw(rt, "ms")) * time.Millisecond) },
+			"free":    func(rt *rapid.T) { w.s.OnFree(w.now, rapid.Int64Range(-1, 1500).Draw(rt, "free")); w.check() },
 			"reading": func(rt *rapid.T) { w.s.OnReading(w.now, rapid.Int64Range(0, 1500).Draw(rt, "used")); w.check() },
 		})
 	})

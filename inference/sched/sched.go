@@ -67,8 +67,12 @@ type Spec struct {
 	Probe     int           // largest batch worth measuring on an idle device; MaxBatch if that is more
 	MaxDelay  time.Duration // how long a batch that is not full waits for more while a slot is free
 	Instances int           // runs at the same time; 0 means as many as there are slots
-	Rest      int64         // bytes while loaded
-	Run       int64         // bytes for each item of a batch while it runs, at the largest canvas
+	// Buckets says that the device has to be tuned to each batch size: batches are
+	// powers of two, and one above the first is only run for requests once it has
+	// been run for nobody since the model was loaded.
+	Buckets   bool
+	Rest      int64 // bytes while loaded
+	Run       int64 // bytes for each item of a batch while it runs, at the largest canvas
 	LoadTime  time.Duration
 	KeepAlive time.Duration // replaces the Config's; 0 means that one
 	Pinned    bool          // never sent away
@@ -85,6 +89,7 @@ const (
 	RefusedFull     Reason = "queue_full"
 	RefusedLate     Reason = "late"
 	RefusedTooLarge Reason = "too_large"
+	RefusedTaken    Reason = "memory_taken"
 	RefusedLoad     Reason = "load_failed"
 	RefusedRun      Reason = "run_failed"
 	RefusedStuck    Reason = "stuck"
@@ -154,7 +159,7 @@ func New(cfg Config, do Effects) (*Scheduler, error) {
 	}
 	return &Scheduler{
 		cfg: cfg, do: do,
-		books:    books{budget: cfg.Budget},
+		books:    books{budget: cfg.Budget, used: -1},
 		byID:     map[ModelID]*model{},
 		requests: map[RequestID]*request{},
 		runs:     map[RunID]*run{},
@@ -230,7 +235,23 @@ func (s *Scheduler) OnTick(now time.Time) { s.settle(now) }
 // It only corrects the books: what is held beyond them, because another
 // process took it or freed memory has not come back yet, is not given out.
 func (s *Scheduler) OnReading(now time.Time, used int64) {
+	s.books.used = used
 	s.books.drift = max(0, used-s.books.reserved())
+	s.settle(now)
+}
+
+// OnFree hears how many bytes of the device nobody holds. Where other processes
+// hold so much that the budget is not there any more, it shrinks to what is, and
+// idle models leave; it grows again when they let go.
+func (s *Scheduler) OnFree(now time.Time, free int64) {
+	ours := s.books.used
+	if ours < 0 {
+		ours = s.books.booked
+	}
+	s.books.budget = min(s.cfg.Budget, ours+max(free, 0))
+	if over := s.books.booked - s.leaving() - s.books.budget; over > 0 {
+		s.evictSome(now, over)
+	}
 	s.settle(now)
 }
 
@@ -271,8 +292,9 @@ func (s *Scheduler) NextWake() time.Time { return s.wake }
 //  3. Models that nobody has used for KeepAlive leave, and retired ones that
 //     are idle; all idle ones if closing.
 //  4. What is retired and gone is forgotten. (version.go)
-//  5. The queue that is owed most starts what it can, until none can.
-//  6. If there is nothing to do, something is measured. (probe)
+//  5. Where larger batches wait than the device is tuned to, it is tuned. (tune)
+//  6. The queue that is owed most starts what it can, until none can.
+//  7. If there is nothing to do, something is measured. (probe)
 func (s *Scheduler) settle(now time.Time) {
 	s.wake = time.Time{}
 	s.expire(now) // 1
@@ -281,9 +303,10 @@ func (s *Scheduler) settle(now time.Time) {
 	s.tendClaim(now)   // 2
 	s.evictUnused(now) // 3
 	s.forgetRetired()  // 4
+	s.tune(now)        // 5
 	for s.startNext(now) {
-	} // 5
-	s.probe(now) // 6
+	} // 6
+	s.probe(now) // 7
 }
 
 // startNext starts the first thing that can start, in the order in which the

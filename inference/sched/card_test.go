@@ -1,0 +1,125 @@
+package sched
+
+import (
+	"slices"
+	"testing"
+
+	"focal/core/fault"
+)
+
+func onCard(m ModelID) Spec {
+	return Spec{ID: m, MaxBatch: 8, Rest: 100, Run: 10, Buckets: true}
+}
+
+// sizes are the batches that ran for requests.
+func (w *world) sizes() []int {
+	var n []int
+	for _, r := range w.started {
+		n = append(n, len(r.requests))
+	}
+	return n
+}
+
+func TestBuckets_NoRequestPaysForTuning(t *testing.T) {
+	w := newWorld(t, nil, onCard("a"))
+	w.ask("a")
+	w.loaded("a", Loaded{})
+	for range 13 {
+		w.ask("a")
+	}
+	for len(w.runs) > 0 {
+		w.doneAll()
+	}
+	// Thirteen wait: two, four and eight are tried out before they run; what is left
+	// runs in the buckets below.
+	want := []string{"run a [1]", "probe a c 2", "probe a c 4", "probe a c 8", "run a [2 3 4 5 6 7 8 9]", "run a [10 11 12 13]", "run a [14]"}
+	if got := w.log[1:]; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestBuckets_AreTunedAgainAfterALoad(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.ProbeAfter = second }, onCard("a"))
+	w.resident("a")
+	idle := func() {
+		w.pass(second)
+		for range 20 {
+			w.pass(10 * ms)
+			w.doneAll()
+		}
+	}
+	idle()
+	probes := []string{"probe a first 1", "probe a first 2", "probe a first 2", "probe a first 4", "probe a first 4", "probe a first 8", "probe a first 8"}
+	if got := w.log; !slices.Equal(got, probes) {
+		t.Fatalf("%q, want %q", got, probes)
+	}
+	w.s.OnRetire(w.now, "a", EvictedOrder)
+	w.s.OnModel(w.now, onCard("a"))
+	w.unloaded("a")
+	w.resident("a")
+	idle()
+	if want := []string{"probe a first 2", "probe a first 4", "probe a first 8"}; !slices.Equal(w.log, want) {
+		t.Errorf("%q, want %q: each once, though all are measured", w.log, want)
+	}
+}
+
+func TestBuckets_TuneBesideTheRunsOfRequests(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Slots = 2 }, onCard("a"))
+	w.resident("a")
+	for range 4 {
+		w.arrive(Request{Model: "a", Canvas: "first"})
+	}
+	w.done(w.underWay()[0], Done{})
+	w.done(w.underWay()[0], Done{})
+	// Two wait when the first place comes free: it tunes, the other goes on.
+	if want := []string{"run a [2]", "run a [3]", "probe a first 2", "run a [4]"}; !slices.Equal(w.log, want) {
+		t.Errorf("%q, want %q", w.log, want)
+	}
+}
+
+func TestFree_AnotherProcessShrinksTheBudget(t *testing.T) {
+	w := newWorld(t, nil, small("a"), small("b"), large("l"))
+	w.resident("a", "b")
+	w.pass(10 * second)
+	w.s.OnReading(w.now, 210) // 200 of models, 10 of who knows what
+	w.s.OnFree(w.now, 2000)
+	if got := w.s.Snapshot().Budget; got != 1000 {
+		t.Fatalf("budget %d while all of it is free, want 1000", got)
+	}
+	w.s.OnFree(w.now, 30)
+	if got := w.s.Snapshot().Budget; got != 240 {
+		t.Fatalf("budget %d, want the 210 that are ours and the 30 that are free", got)
+	}
+	if len(w.log) > 0 {
+		t.Fatalf("%q: want both to stay, they have room", w.log)
+	}
+	w.expectRefused(t, w.ask("l"), RefusedTaken, fault.Busy, "other processes have left")
+	w.s.OnReading(w.now, 150)
+	w.s.OnFree(w.now, -1)
+	if got := len(w.log); got != 2 || w.state["a"] != "unloading" && w.state["b"] != "unloading" {
+		t.Fatalf("%q: want one to leave, 200 are more than the 150 that are there", w.log)
+	}
+	w.s.OnReading(w.now, 100)
+	w.s.OnFree(w.now, 5000)
+	w.ask("l")
+	if w.state["l"] != "loading" {
+		t.Errorf("%q: want what was refused to load once others have let go", w.log)
+	}
+}
+
+func TestStarved_OneAloneIsTriedAgainWhenTheIdleHaveLeft(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.MinResidence = 0 }, small("a"), small("b"))
+	w.resident("a", "b")
+	id := w.ask("a")
+	starved := Done{Err: fault.New(fault.Busy, "test", "out of memory")}
+	w.done(w.underWay()[0], starved)
+	if w.state["b"] != "unloading" || len(w.runs) > 0 {
+		t.Fatalf("%q: want b to leave first", w.log)
+	}
+	w.unloaded("b")
+	if got := w.started[len(w.started)-1].requests; !slices.Equal(got, []RequestID{id}) {
+		t.Fatalf("%v runs, want %d again", got, id)
+	}
+	w.done(w.underWay()[0], starved)
+	w.expectRefused(t, id, RefusedRun, fault.Busy, "out of memory")
+}
