@@ -34,11 +34,12 @@ func (c *facesCommand) Run(ctx context.Context, log *slog.Logger) error {
 			if err == nil && len(portraits) > 0 {
 				m, err = s.batches(ctx, m, portraits[0].Image)
 			}
-			threshold := workers[worker].Threshold()
+			own := workers[worker].Threshold()
+			threshold := own
 			if c.Threshold != nil {
 				threshold = *c.Threshold
 			}
-			s.results.Faces = append(s.results.Faces, report.FacesRows(m, portraits, threshold, c.Seed)...)
+			s.results.Faces = append(s.results.Faces, report.FacesRows(m, portraits, threshold, own, c.Seed)...)
 			s.evidence.Portraits = append(s.evidence.Portraits, portraits...)
 			return d, err
 		})

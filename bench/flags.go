@@ -40,7 +40,7 @@ type modelFlags struct {
 // loopFlags say how a set is gone over.
 type loopFlags struct {
 	Dataset []string      `help:"Folder of pictures and truth; repeatable." placeholder:"DIR" required:""`
-	Out     string        `help:"Folder for results.json, results.csv, report.html, the journal and masks. A run that was broken off goes on there." placeholder:"DIR" required:""`
+	Out     string        `help:"Folder for results.json, results.csv, pictures.csv, report.html, the journal and masks. A run that was broken off goes on there." placeholder:"DIR" required:""`
 	Tags    string        `help:"File of lines name,tag: every tag is a subset that is reported apart. A set's own tags.csv is read in any case." placeholder:"FILE"`
 	Limit   int           `help:"Pictures of each set, drawn by --seed; 0 is all." placeholder:"N"`
 	Seed    uint64        `help:"Draws pictures and bootstrap samples." default:"1"`

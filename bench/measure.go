@@ -188,6 +188,9 @@ func (f loopFlags) publish(r report.Results, evidence report.Evidence) error {
 	if err := r.WriteCSV(filepath.Join(f.Out, "results.csv")); err != nil {
 		return err
 	}
+	if err := r.WritePictures(filepath.Join(f.Out, "pictures.csv"), evidence); err != nil {
+		return err
+	}
 	page, err := report.NewPage([]report.Results{r}, evidence)
 	if err != nil {
 		return err
@@ -196,7 +199,7 @@ func (f loopFlags) publish(r report.Results, evidence report.Evidence) error {
 		return err
 	}
 	fmt.Print(r.Text())
-	fmt.Fprintf(os.Stderr, "focal-bench: wrote results.json, results.csv and report.html to %s\n", f.Out)
+	fmt.Fprintf(os.Stderr, "focal-bench: wrote results.json, results.csv, pictures.csv and report.html to %s\n", f.Out)
 	return nil
 }
 

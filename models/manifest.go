@@ -24,13 +24,16 @@ const (
 
 // Manifest is model.yaml: everything about a model but its bytes.
 type Manifest struct {
-	Name      string     `yaml:"name"`
-	Task      Task       `yaml:"task"`
-	Summary   string     `yaml:"summary"`
-	Licence   Licence    `yaml:"licence"`
-	Source    string     `yaml:"source"`     // where the weights were published
-	TrainedOn []string   `yaml:"trained_on"` // data sets; the harness marks leaks by them
-	Artefacts []Artefact `yaml:"artefacts"`  // alternatives, the best first
+	Name      string   `yaml:"name"`
+	Task      Task     `yaml:"task"`
+	Summary   string   `yaml:"summary"`
+	Licence   Licence  `yaml:"licence"`
+	Source    string   `yaml:"source"`     // where the weights were published
+	TrainedOn []string `yaml:"trained_on"` // data sets; the harness marks leaks by them
+	// TunedOn are data sets that Defaults were chosen on, if not those of
+	// TrainedOn; the harness warns of them.
+	TunedOn   []string   `yaml:"tuned_on,omitempty"`
+	Artefacts []Artefact `yaml:"artefacts"` // alternatives, the best first
 	Inputs    []Port     `yaml:"inputs"`
 	Outputs   []Port     `yaml:"outputs"`
 	Recipe    Recipe     `yaml:"recipe"`

@@ -111,9 +111,9 @@ func Overlap(a, b pixel.Box) float64 {
 	return w * h / (a.W*a.H + b.W*b.H - w*h)
 }
 
-// precisions is precision after each hit, made monotonic: the precision envelope.
-// The length is the number of hits.
-func precisions(verdicts []Verdict) []float64 {
+// Envelope is precision after each hit, made monotonic: the precision envelope.
+// Its length is the number of hits; recall grows by one marked box with each.
+func Envelope(verdicts []Verdict) []float64 {
 	sorted := slices.Clone(verdicts)
 	slices.SortStableFunc(sorted, func(a, b Verdict) int { return cmp.Compare(b.Score, a.Score) })
 	var at []float64
@@ -136,7 +136,7 @@ func AveragePrecision(verdicts []Verdict, marked int) float64 {
 		return math.NaN()
 	}
 	area := 0.0
-	for _, p := range precisions(verdicts) {
+	for _, p := range Envelope(verdicts) {
 		area += p
 	}
 	return area / float64(marked)
@@ -149,7 +149,7 @@ func AveragePrecision101(verdicts []Verdict, marked int) float64 {
 	if marked == 0 {
 		return math.NaN()
 	}
-	at, sum := precisions(verdicts), 0.0
+	at, sum := Envelope(verdicts), 0.0
 	for i := range 101 {
 		// The first hit that brings recall to i/100 is hit number ⌈i·marked/100⌉.
 		hit := max(1, (i*marked+99)/100)
@@ -193,6 +193,14 @@ func (t Tally) Precision() float64 { return share(int64(t.Hits), int64(t.Hits+t.
 
 // Recall is the share of marked boxes that were hit.
 func (t Tally) Recall() float64 { return share(int64(t.Hits), int64(t.Hits+t.Missed)) }
+
+// F1 is the harmonic mean of precision and recall, 0 where nothing was hit.
+func (t Tally) F1() float64 {
+	if t.Hits == 0 {
+		return 0
+	}
+	return 2 * float64(t.Hits) / float64(2*t.Hits+t.False+t.Missed)
+}
 
 // CentresInside is the share of boxes whose centre lies in window; 1 of none.
 func CentresInside(window pixel.Box, boxes []pixel.Box) float64 {

@@ -25,7 +25,7 @@ type Label struct {
 // The inner part of every drawing; axes are outside of it.
 const (
 	width, height            = 560, 300
-	left, top, right, bottom = 52, 14, 24, 40
+	left, top, right, bottom = 64, 14, 34, 44
 )
 
 // series is how many colours there are before they repeat.
@@ -68,9 +68,9 @@ func (d *drawing) axes(xName, yName string, xTicks []float64) {
 	}
 	for _, v := range xTicks {
 		d.printf(`<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/><text x="%.1f" y="%d" text-anchor="middle">%g</text>`,
-			d.x(v), d.x(v), top, height-bottom, d.x(v), height-bottom+16, v)
+			d.x(v), d.x(v), top, height-bottom, d.x(v), height-bottom+18, v)
 	}
-	d.printf(`<text x="%d" y="%d" text-anchor="middle">%s</text><text transform="translate(12 %d) rotate(-90)" text-anchor="middle">%s</text>`,
+	d.printf(`<text x="%d" y="%d" text-anchor="middle">%s</text><text transform="translate(14 %d) rotate(-90)" text-anchor="middle">%s</text>`,
 		(left+width-right)/2, height-6, escape(xName), (top+height-bottom)/2, escape(yName))
 }
 
@@ -90,7 +90,7 @@ func charts(runs []Results, e Evidence) []Chart {
 	for _, r := range runs {
 		all = append(all, thresholds(r)...)
 	}
-	return append(all, distributions(e)...)
+	return append(append(all, distributions(e)...), recalls(e)...)
 }
 
 type dot struct {
@@ -236,6 +236,41 @@ func distributions(e Evidence) []Chart {
 			class := len(c.Legend) % series
 			d.printf(`<polyline class="line s%d" points="%s"/>`, class, survival(d, v))
 			c.Legend = append(c.Legend, Label{fmt.Sprintf("%s, median %.3f", m, measure.Summarise(v).P50), fmt.Sprintf("s%d", class)})
+		}
+		c.SVG = d.svg(c.Title)
+		all = append(all, c)
+	}
+	return all
+}
+
+// recalls draws, for each set, the precision of face models over their recall.
+func recalls(e Evidence) []Chart {
+	var all []Chart
+	var sets, models []string
+	of := map[[2]string][]Portrait{}
+	for _, p := range e.Portraits {
+		if p.Error == "" {
+			sets, models = once(sets, p.Dataset), once(models, p.Model)
+			k := [2]string{p.Dataset, p.Model}
+			of[k] = append(of[k], p)
+		}
+	}
+	for _, set := range sets {
+		d := &drawing{x0: 0, x1: 1, y0: 0, y1: 1}
+		c := Chart{Title: "Precision and recall: " + set, Note: "At every score, overlap 0.5. A line that ends early has found all that it finds; the area under it is the average precision."}
+		d.axes("recall", "precision", []float64{0, 0.2, 0.4, 0.6, 0.8, 1})
+		for _, m := range models {
+			v, marked := judge(of[[2]string{set, m}], 0.5, measure.AllSizes)
+			if marked == 0 {
+				continue
+			}
+			class := len(c.Legend) % series
+			d.printf(`<polyline class="line s%d" points="`, class)
+			for i, p := range measure.Envelope(v) {
+				d.printf("%.1f,%.1f ", d.x(float64(i+1)/float64(marked)), d.y(p))
+			}
+			d.printf(`"/>`)
+			c.Legend = append(c.Legend, Label{fmt.Sprintf("%s, AP %.4f", m, measure.AveragePrecision(v, marked)), fmt.Sprintf("s%d", class)})
 		}
 		c.SVG = d.svg(c.Title)
 		all = append(all, c)

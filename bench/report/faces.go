@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"math"
 	"slices"
 
@@ -26,24 +27,29 @@ type Faces struct {
 	Model
 	Subset    string  `json:"subset"`
 	Threshold float64 `json:"threshold"` // the score from which a face is reported
-	Images    int     `json:"images"`
-	Failed    int     `json:"failed"`
-	Marked    int     `json:"marked"` // true faces
+	// ThresholdWarning says that Threshold may have been chosen on these pictures.
+	ThresholdWarning string `json:"threshold_warning,omitempty"`
+	Images           int    `json:"images"`
+	Failed           int    `json:"failed"`
+	Marked           int    `json:"marked"` // true faces
 
 	AP50     float64    `json:"ap50"` // area under the precision envelope (PASCAL VOC since 2010)
 	AP50CI   [2]float64 `json:"ap50_ci95"`
 	AP50COCO float64    `json:"ap50_coco"` // 101 points of recall
 	AP       float64    `json:"ap"`        // COCO's mean over overlaps of 0.5, 0.55 … 0.95
 	// The rest is at Threshold and an overlap of 0.5.
-	Precision   float64 `json:"precision"`
-	Recall      float64 `json:"recall"`
-	F1          float64 `json:"f1"`
-	Hits        int     `json:"hits"`
-	False       int     `json:"false"`
-	Missed      int     `json:"missed"`
-	NoFace      int     `json:"no_face_images"` // pictures without a marked face
-	FalseAlarms int     `json:"false_alarms"`   // faces reported on those
-	Alarmed     int     `json:"alarmed_images"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	F1        float64 `json:"f1"`
+	Hits      int     `json:"hits"`
+	False     int     `json:"false"`
+	Missed    int     `json:"missed"`
+	// Best is the score of the largest F1. It was chosen on these very pictures,
+	// so its figure is too good for any other.
+	Best        BestScore `json:"best_score"`
+	NoFace      int       `json:"no_face_images"` // pictures without a marked face
+	FalseAlarms int       `json:"false_alarms"`   // faces reported on those
+	Alarmed     int       `json:"alarmed_images"`
 
 	Sizes  []BySize `json:"sizes"`
 	Outer  Crop     `json:"outer"` // the smallest box round all faces
@@ -51,6 +57,13 @@ type Faces struct {
 	Timing Timing   `json:"time_ms"`
 	Rate   float64  `json:"images_per_second"`
 	Bytes  int64    `json:"bytes_per_image"` // mean size of the files
+}
+
+// BestScore is a score that was tuned on the set that it is judged on.
+type BestScore struct {
+	Score   float64 `json:"score"`
+	F1      float64 `json:"f1"`
+	Warning string  `json:"warning"`
 }
 
 // BySize is what COCO's size classes give.
@@ -73,7 +86,8 @@ type Crop struct {
 }
 
 // FacesRows makes the rows of one model on one set: all, and one for each tag.
-func FacesRows(m Model, pictures []Portrait, threshold float64, seed uint64) []Faces {
+// own is the model's threshold, threshold the one that is used.
+func FacesRows(m Model, pictures []Portrait, threshold, own float64, seed uint64) []Faces {
 	var rows []Faces
 	for _, subset := range subsetsOf(pictures, func(p Portrait) []string { return p.Subsets }) {
 		f := Faces{Model: m, Subset: subset, Threshold: threshold}
@@ -88,6 +102,9 @@ func FacesRows(m Model, pictures []Portrait, threshold float64, seed uint64) []F
 			}
 		}
 		f.fill(good, seed)
+		if threshold != own && f.Images > 0 {
+			f.ThresholdWarning = byHand(fmt.Sprint(threshold), f.F1 >= f.Best.F1-0.0005)
+		}
 		rows = append(rows, f)
 	}
 	return rows
@@ -105,9 +122,7 @@ func (f *Faces) fill(good []Portrait, seed uint64) {
 	f.AP50CI = f.interval(good, seed)
 	t := measure.At(v, marked, f.Threshold)
 	f.Hits, f.False, f.Missed, f.Precision, f.Recall = t.Hits, t.False, t.Missed, t.Precision(), t.Recall()
-	if f.Hits > 0 {
-		f.F1 = 2 * f.Precision * f.Recall / (f.Precision + f.Recall)
-	}
+	f.F1, f.Best = t.F1(), bestScore(v, marked)
 	f.alarms(good)
 	for _, s := range []struct {
 		name  string
@@ -128,6 +143,17 @@ func (f *Faces) fill(good []Portrait, seed uint64) {
 	if f.Timing = timing(times); f.Timing.Total.Mean > 0 {
 		f.Rate = 1000 / f.Timing.Total.Mean
 	}
+}
+
+// bestScore tries every score at which something was found.
+func bestScore(verdicts []measure.Verdict, marked int) BestScore {
+	best := BestScore{Warning: tunedHere}
+	for _, v := range verdicts {
+		if f := measure.At(verdicts, marked, v.Score).F1(); f > best.F1 {
+			best.Score, best.F1 = v.Score, f
+		}
+	}
+	return best
 }
 
 // number is v, or 0 where there was nothing to measure.
@@ -273,6 +299,3 @@ func (p Portrait) reported(threshold float64) []pixel.Box {
 	}
 	return out
 }
-
-// KB is the mean size of the files in kilobytes.
-func (f *Faces) KB() float64 { return float64(f.Bytes) / 1000 }

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -31,44 +30,14 @@ type Evidence struct {
 type Page struct {
 	Title    string
 	Runs     []Results
-	Times    []TimeRow
-	Accuracy []AccuracyRow
-	Faces    []FaceRow
-	Charts   []Chart
-	Cases    []Case
-	Datasets []Dataset
-	Leaks    []string
+	Tables   []Table
 	Batches  []BatchRow
+	Charts   []Chart
+	Gallery  []Case // pictures on which models differ, beside each other
+	Cases    []Case // the worst of each model
+	Datasets []Dataset
+	Warnings []string
 	Multiple bool
-	HasFaces bool
-	HasMasks bool
-}
-
-// TimeRow is a line of the table of times, with a cell for every run.
-type TimeRow struct {
-	Dataset, Model string
-	Cells          []*TimeCell // nil where a run did not measure it
-}
-
-// TimeCell is what one run measured.
-type TimeCell struct {
-	Model
-	Timing Timing
-	Rate   float64
-}
-
-// AccuracyRow is a line of the table of accuracy, with a cell for every run.
-type AccuracyRow struct {
-	Dataset, Subset, Model string
-	Leak                   bool
-	Cells                  []*Segment
-}
-
-// FaceRow is a line of the table of faces, with a cell for every run.
-type FaceRow struct {
-	Dataset, Subset, Model string
-	Leak                   bool
-	Cells                  []*Faces
 }
 
 // BatchRow is a model's throughput by batch size in one run.
@@ -80,71 +49,86 @@ type BatchRow struct {
 // NewPage puts runs side by side, one column each.
 func NewPage(runs []Results, evidence Evidence) (*Page, error) {
 	p := &Page{Title: "focal-bench", Runs: runs, Multiple: len(runs) > 1}
-	p.tabulate()
 	for _, r := range runs {
 		p.Datasets = append(p.Datasets, r.Datasets...)
-		p.HasMasks = p.HasMasks || len(r.Segment) > 0
-		p.HasFaces = p.HasFaces || len(r.Faces) > 0
+		for _, w := range r.Warnings() {
+			p.Warnings = once(p.Warnings, w)
+		}
 	}
+	p.tabulate()
 	p.Charts = charts(runs, evidence)
 	var err error
+	if p.Gallery, err = gallery(evidence); err != nil {
+		return nil, err
+	}
 	p.Cases, err = worst(evidence)
 	return p, err
 }
 
-// tabulate fills the tables. Rows come in the order of the first run that has
-// them.
+// tabulate fills in the tables: the two of the post, and those of faces.
 func (p *Page) tabulate() {
-	times, accuracy, faces := map[string]int{}, map[string]int{}, map[string]int{}
-	leaks, n := map[string]bool{}, len(p.Runs)
-	timed := func(run int, m Model, t Timing, rate float64) {
-		at := place(times, m.Dataset+"\x00"+m.Model, &p.Times, TimeRow{m.Dataset, m.Model, make([]*TimeCell, n)})
-		p.Times[at].Cells[run] = &TimeCell{m, t, rate}
-		if len(m.Leak) > 0 {
-			leaks[fmt.Sprintf("%s was trained on %s, and %s seems to come from there: its figures are too good", m.Model, strings.Join(m.Leak, ", "), m.Dataset)] = true
+	var times []entry[timeCell]
+	var masks []entry[*Segment]
+	var faces, crops []entry[*Faces]
+	timed := func(run int, m Model, subset string, t Timing, rate float64) {
+		if subset != "all" {
+			return
 		}
-		if len(m.Batches) > 0 && !slices.ContainsFunc(p.Batches, func(b BatchRow) bool { return b.Run == p.Runs[run].Label && b.Model == m.Model }) {
+		times = append(times, entry[timeCell]{m.Dataset, []string{m.Model, m.Dataset}, false, run, timeCell{m, t, rate}, false})
+		known := slices.ContainsFunc(p.Batches, func(b BatchRow) bool { return b.Run == p.Runs[run].Label && b.Model == m.Model })
+		if len(m.Batches) > 0 && !known {
 			p.Batches = append(p.Batches, BatchRow{p.Runs[run].Label, m.Model, m.Batches})
 		}
 	}
+	var cropNames []string
 	for run, r := range p.Runs {
-		for i, s := range r.Segment {
-			at := place(accuracy, s.Dataset+"\x00"+s.Subset+"\x00"+s.Model.Model, &p.Accuracy, AccuracyRow{s.Dataset, s.Subset, s.Model.Model, len(s.Leak) > 0, make([]*Segment, n)})
-			p.Accuracy[at].Cells[run] = &r.Segment[i]
-			if s.Subset == "all" {
-				timed(run, s.Model, s.Timing, s.Rate)
-			}
+		for i := range r.Segment {
+			s := &r.Segment[i]
+			masks = append(masks, entry[*Segment]{s.Dataset + "/" + s.Subset, []string{s.Model.Model, s.Dataset, s.Subset}, len(s.Leak) > 0, run, s, s.Images == 0})
+			timed(run, s.Model, s.Subset, s.Timing, s.Rate)
 		}
-		for i, f := range r.Faces {
-			at := place(faces, f.Dataset+"\x00"+f.Subset+"\x00"+f.Model.Model, &p.Faces, FaceRow{f.Dataset, f.Subset, f.Model.Model, len(f.Leak) > 0, make([]*Faces, n)})
-			p.Faces[at].Cells[run] = &r.Faces[i]
-			if f.Subset == "all" {
-				timed(run, f.Model, f.Timing, f.Rate)
+		for i := range r.Faces {
+			f := &r.Faces[i]
+			e := entry[*Faces]{f.Dataset + "/" + f.Subset, []string{f.Model.Model, f.Dataset, f.Subset}, len(f.Leak) > 0, run, f, f.Images == 0}
+			faces = append(faces, e)
+			timed(run, f.Model, f.Subset, f.Timing, f.Rate)
+			if len(f.Crops) > 0 {
+				crops = append(crops, e)
+				cropNames = append([]string{f.Outer.Name}, f.Crops[0].Name, f.Crops[1].Name, f.Crops[2].Name)
 			}
 		}
 	}
-	p.Leaks = slices.Sorted(maps.Keys(leaks))
+	names := []string{"Model", "Set", "Subset"}
+	add := func(t Table) {
+		if len(t.Rows) > 0 {
+			p.Tables = append(p.Tables, t)
+		}
+	}
+	add(tabulate(Table{ID: "times", Title: "Times", Note: timesNote, Names: names[:2]}, p.Runs, timeColumns(), times))
+	add(tabulate(Table{ID: "accuracy", Title: "Accuracy", Note: accuracyNote, Names: names}, p.Runs, segmentColumns(), masks))
+	add(tabulate(Table{ID: "faces", Title: "Faces", Note: facesNote, Names: names}, p.Runs, faceColumns(), faces))
+	add(tabulate(Table{ID: "crops", Title: "Crops to faces", Note: cropsNote, Names: names}, p.Runs, cropColumns(cropNames), crops))
 }
 
-// place returns the index of the row called name, which it makes if need be.
-func place[R any](index map[string]int, name string, rows *[]R, row R) int {
-	at, ok := index[name]
-	if !ok {
-		at = len(*rows)
-		index[name], *rows = at, append(*rows, row)
-	}
-	return at
-}
+const (
+	timesNote = "Milliseconds of one picture. Inference is from pixels to result: pre, queue, model and post. Total adds decoding the file and encoding the result. " +
+		"Cold is the first picture, loading the model included. Host is the most that the process held while the model worked, device what is held for the model where it runs."
+	accuracyNote = "Mean over pictures, and [95 % confidence interval]; pooled counts all pixels together. Foreground is a grey value from the threshold, 128 of 255 in the truth. " +
+		"Soft pictures have a network's mask as truth and are reported apart; hard are all others. The best of each group is coloured; whether it is so by more than chance is said below."
+	facesNote = "Average precision at an overlap of 0.5, and over overlaps 0.5 to 0.95; precision and recall at the model's own score. " +
+		"Size classes are COCO's: up to 32×32 pixels, up to 96×96, and more."
+	cropsNote = "On pictures with marked faces: the share of face centres inside the crop, of pictures with all of them inside, and of the crop that faces take."
+)
 
 // Write writes the page.
 func (p *Page) Write(path string) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"share":   func(v float64) string { return fmt.Sprintf("%.4f", v) },
-		"ms":      milliseconds,
-		"mib":     func(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<20)) },
-		"percent": func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) },
-		"short":   func(s string) string { return s[:min(12, len(s))] },
-		"join":    strings.Join,
+		"share": func(v float64) string { return fmt.Sprintf("%.4f", v) },
+		"ms":    milliseconds,
+		"mib":   func(n int64) string { return fmt.Sprintf("%.0f", float64(n)/(1<<20)) },
+		"short": func(s string) string { return s[:min(12, len(s))] },
+		"join":  strings.Join,
+		"tail":  func(s []string) []string { return s[1:] },
 	}).Parse(pageText)
 	if err != nil {
 		return fault.New(fault.Internal, "report.Page", "%w", err)

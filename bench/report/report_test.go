@@ -182,7 +182,7 @@ func TestFacesRows_ComeToTheReferenceTable(t *testing.T) {
 		}
 		pictures = append(pictures, p)
 	}
-	rows := report.FacesRows(report.Model{Dataset: "faces"}, pictures, 0.6, 1)
+	rows := report.FacesRows(report.Model{Dataset: "faces"}, pictures, 0.6, 0.6, 1)
 	if len(rows) != 1 {
 		t.Fatalf("%d rows", len(rows))
 	}
@@ -317,7 +317,7 @@ func TestPage_IsSelfContainedAndEscapes(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"first", "second", "0.9000", "0.8000", "+1 failed", "prefers-color-scheme: dark", "width=device-width"} {
-		if !strings.Contains(html, want) {
+		if !strings.Contains(strings.ReplaceAll(html, "&#43;", "+"), want) {
 			t.Errorf("the page does not hold %q", want)
 		}
 	}

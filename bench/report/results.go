@@ -69,14 +69,20 @@ type Model struct {
 	Recipe   string `json:"recipe,omitempty"`      // digest
 	File     string `json:"file_sha256,omitempty"` // of the weights
 	// FileBytes is the size of the weights' file.
-	FileBytes int64    `json:"file_bytes,omitempty"`
-	Leak      []string `json:"leak,omitempty"` // sets that the model was trained on and these pictures seem to come from
+	FileBytes int64 `json:"file_bytes,omitempty"`
+	// Tuned are sets that the model's default threshold was chosen on and these
+	// pictures seem to come from.
+	Tuned []string `json:"tuned,omitempty"`
+	Leak  []string `json:"leak,omitempty"` // sets that the model was trained on and these pictures seem to come from
 	// Cold is the first picture, the loading of the model included, in ms.
 	Cold    float64 `json:"cold_ms,omitempty"`
 	Batches []Rate  `json:"batches,omitempty"`
 	// PeakRSS is the most memory that the process held resident while the
 	// model worked: what was loaded before it counts too.
 	PeakRSS int64 `json:"peak_rss_bytes,omitempty"`
+	// PeakDevice is the most that the process held of a device's own memory, as
+	// the device tells; 0 on the CPU.
+	PeakDevice int64 `json:"peak_device_bytes,omitempty"`
 	// ModelBytes is what the scheduler booked for the model.
 	ModelBytes int64 `json:"model_bytes,omitempty"`
 	// Clients is how many pictures were in flight at once.

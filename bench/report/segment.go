@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 
 	"focal/bench/measure"
@@ -39,8 +40,10 @@ type Segment struct {
 	Model
 	Subset    string `json:"subset"`
 	Threshold int    `json:"threshold"` // grey value from which a result is foreground
-	Images    int    `json:"images"`    // measured; every mean is over these
-	Failed    int    `json:"failed"`    // of the same subset, in no mean
+	// ThresholdWarning says that Threshold may have been chosen on these pictures.
+	ThresholdWarning string `json:"threshold_warning,omitempty"`
+	Images           int    `json:"images"` // measured; every mean is over these
+	Failed           int    `json:"failed"` // of the same subset, in no mean
 
 	IoU         Figure     `json:"iou"`
 	Dice        Figure     `json:"dice"`
@@ -73,6 +76,10 @@ type Curve struct {
 	Dice      []float64 `json:"dice"`
 	Accuracy  []float64 `json:"accuracy"`
 	F         []float64 `json:"f"`
+	// The same of all pixels together.
+	IoUPooled      []float64 `json:"iou_pooled"`
+	DicePooled     []float64 `json:"dice_pooled"`
+	AccuracyPooled []float64 `json:"accuracy_pooled"`
 }
 
 // Best is a threshold that was tuned on the set that it is judged on.
@@ -187,8 +194,10 @@ func (s *Segment) saliency(good []Picture, seed uint64) {
 // curves fills in what depends on the threshold.
 func (s *Segment) curves(good []Picture) {
 	var iou, dice, accuracy, f [256]float64
+	var pooled [256]measure.Counts
 	for i := range good {
 		for t, c := range good[i].Levels.Curve() {
+			pooled[t] = pooled[t].Add(c)
 			iou[t] += c.IoU() / float64(len(good))
 			dice[t] += c.Dice() / float64(len(good))
 			accuracy[t] += c.Accuracy() / float64(len(good))
@@ -199,7 +208,23 @@ func (s *Segment) curves(good []Picture) {
 		c := &s.Curve
 		c.Threshold, c.IoU, c.Dice = append(c.Threshold, t), append(c.IoU, iou[t]), append(c.Dice, dice[t])
 		c.Accuracy, c.F = append(c.Accuracy, accuracy[t]), append(c.F, f[t])
+		p := pooled[t]
+		c.IoUPooled, c.DicePooled, c.AccuracyPooled = append(c.IoUPooled, p.IoU()), append(c.DicePooled, p.Dice()), append(c.AccuracyPooled, p.Accuracy())
 	}
 	best := slices.Max(iou[:])
-	s.Best = Best{slices.Index(iou[:], best), best, "tuned on this set"}
+	s.Best = Best{slices.Index(iou[:], best), best, tunedHere}
+	if s.Threshold != measure.Threshold {
+		s.ThresholdWarning = byHand(fmt.Sprint(s.Threshold), iou[s.Threshold] >= best-0.0005)
+	}
+}
+
+// tunedHere marks a figure at a threshold that was chosen by it.
+const tunedHere = "tuned on this set"
+
+// byHand is the warning of a threshold that is not the published one.
+func byHand(threshold string, isBest bool) string {
+	if isBest {
+		return "threshold " + threshold + " was set by hand and is as good as any for these very pictures: it looks " + tunedHere
+	}
+	return "threshold " + threshold + " was set by hand: if these pictures were looked at for it, the figures are too good"
 }

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 
+	"focal/bench/measure"
 	"focal/core/fault"
 )
 
@@ -18,9 +18,11 @@ var columns = []string{
 	"iou_mean", "iou_low", "iou_high", "iou_pooled", "dice_mean", "dice_low", "dice_high", "dice_pooled",
 	"accuracy_mean", "accuracy_low", "accuracy_high", "accuracy_pooled", "mae", "f_max", "f_mean", "f_adaptive", "weighted_f",
 	"s_measure", "e_max", "e_mean", "e_adaptive", "boundary_iou",
-	"ap50", "ap50_low", "ap50_high", "ap50_coco", "ap", "precision", "recall", "f1", "marked", "false_alarms", "no_face_images", "centres_inside",
+	"ap50", "ap50_low", "ap50_high", "ap50_coco", "ap", "precision", "recall", "f1", "marked", "false_alarms", "no_face_images",
+	"outer_centres_inside", "outer_faces_share", "zoom0_centres_inside", "zoom0_faces_share", "zoom05_centres_inside", "zoom05_faces_share", "zoom1_centres_inside", "zoom1_faces_share",
 	"decode_mean_ms", "pre_mean_ms", "queue_mean_ms", "run_mean_ms", "post_mean_ms", "encode_mean_ms",
-	"infer_p50_ms", "infer_p95_ms", "infer_mean_ms", "total_p50_ms", "total_p95_ms", "total_mean_ms", "cold_ms", "images_per_second", "peak_rss_bytes",
+	"infer_p50_ms", "infer_p95_ms", "infer_mean_ms", "total_p50_ms", "total_p95_ms", "total_mean_ms", "cold_ms", "images_per_second",
+	"peak_rss_bytes", "peak_device_bytes", "model_bytes", "file_bytes", "bytes_per_image",
 }
 
 // WriteCSV writes results.csv. What a row does not have is left empty.
@@ -50,7 +52,7 @@ func line(cells map[string]any, images int) []string {
 		}
 		switch v := cells[c].(type) {
 		case float64:
-			out[i] = strconv.FormatFloat(v, 'g', 7, 64)
+			out[i] = plainNumber(v)
 		case nil:
 		default:
 			out[i] = fmt.Sprint(v)
@@ -66,7 +68,7 @@ func (m Model) cells(t Timing, rate float64) map[string]any {
 		"post_mean_ms": t.Post.Mean, "encode_mean_ms": t.Encode.Mean,
 		"infer_p50_ms": t.Infer.P50, "infer_p95_ms": t.Infer.P95, "infer_mean_ms": t.Infer.Mean,
 		"total_p50_ms": t.Total.P50, "total_p95_ms": t.Total.P95, "total_mean_ms": t.Total.Mean,
-		"cold_ms": m.Cold, "images_per_second": rate, "peak_rss_bytes": m.PeakRSS,
+		"cold_ms": m.Cold, "images_per_second": rate, "peak_rss_bytes": m.PeakRSS, "peak_device_bytes": m.PeakDevice, "model_bytes": m.ModelBytes, "file_bytes": m.FileBytes,
 	}
 }
 
@@ -91,9 +93,14 @@ func (f Faces) cells() map[string]any {
 		"task": "faces", "subset": f.Subset, "images": f.Images, "failed": f.Failed, "threshold": f.Threshold,
 		"ap50": f.AP50, "ap50_low": f.AP50CI[0], "ap50_high": f.AP50CI[1], "ap50_coco": f.AP50COCO, "ap": f.AP,
 		"precision": f.Precision, "recall": f.Recall, "f1": f.F1, "marked": f.Marked, "false_alarms": f.FalseAlarms,
-		"no_face_images": f.NoFace, "centres_inside": f.Outer.Centres,
+		"no_face_images": f.NoFace, "bytes_per_image": f.Bytes,
 	} {
 		c[name] = v
+	}
+	for i, name := range []string{"outer", "zoom0", "zoom05", "zoom1"} {
+		if crops := append([]Crop{f.Outer}, f.Crops...); i < len(crops) {
+			c[name+"_centres_inside"], c[name+"_faces_share"] = crops[i].Centres, crops[i].Filled
+		}
 	}
 	return c
 }
@@ -127,7 +134,15 @@ func (r Results) Text() string {
 		}
 	}
 	w.Flush() // a strings.Builder takes everything
-	r.notes(&b)
+	for _, warning := range r.Warnings() {
+		fmt.Fprintln(&b, "!", warning)
+	}
+	for _, d := range r.Differences {
+		fmt.Fprintln(&b, d.Text())
+	}
+	if len(r.Segment) > 0 {
+		fmt.Fprintf(&b, "foreground is grey value >= %d of 255 in results and >= %d in truth\n", r.Segment[0].Threshold, measure.Threshold)
+	}
 	return b.String()
 }
 
@@ -136,32 +151,4 @@ func mark(leak []string) string {
 		return " *"
 	}
 	return ""
-}
-
-// notes says what the figures do not.
-func (r Results) notes(b *strings.Builder) {
-	said := map[string]bool{}
-	note := func(m Model) {
-		if text := fmt.Sprintf("* %s was trained on %s, and %s seems to come from there\n", m.Model, strings.Join(m.Leak, ", "), m.Dataset); len(m.Leak) > 0 && !said[text] {
-			said[text] = true
-			b.WriteString(text)
-		}
-	}
-	for _, s := range r.Segment {
-		note(s.Model)
-	}
-	for _, f := range r.Faces {
-		note(f.Model)
-	}
-	for _, d := range r.Differences {
-		fmt.Fprintln(b, d.Text())
-	}
-	for _, d := range r.Datasets {
-		if len(d.Problems) > 0 {
-			fmt.Fprintf(b, "%s: %d files with problems, %d of them left out (results.json names them)\n", d.Name, len(d.Problems), d.LeftOut)
-		}
-	}
-	if len(r.Segment) > 0 {
-		fmt.Fprintf(b, "foreground is grey value >= %d of 255 in results and >= 128 in truth\n", r.Segment[0].Threshold)
-	}
 }

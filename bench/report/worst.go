@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"html/template"
@@ -20,12 +21,13 @@ import (
 	"focal/models/vision"
 )
 
-// Case is one picture shown: small copies of it, its truth, the result and
-// where they differ.
+// Case is one picture shown in small copies: with its truth, the result and where
+// they differ, or with the results of several models.
 type Case struct {
-	Model, Dataset, Stem string
-	Figure               string
-	Panels               []Panel
+	Group  string // what a reader may choose to see alone
+	Stem   string
+	Figure string
+	Panels []Panel
 }
 
 // Panel is one small picture.
@@ -44,34 +46,13 @@ const (
 
 // worst shows the pictures of each model and set with the lowest IoU.
 func worst(e Evidence) ([]Case, error) {
-	groups := map[[2]string][]*Picture{}
-	var order [][2]string
-	for i := range e.Pictures {
-		p := &e.Pictures[i]
-		k := [2]string{p.Model, p.Dataset}
-		if p.Error != "" || p.Mask == "" {
-			continue
-		}
-		if groups[k] == nil {
-			order = append(order, k)
-		}
-		groups[k] = append(groups[k], p)
-	}
-	iou := func(p *Picture) float64 { c := p.Counts(measure.Threshold); return c.IoU() }
+	groups, order := grouped(e.Pictures, func(p *Picture) [2]string { return [2]string{p.Model, p.Dataset} })
 	var cases []Case
 	for _, k := range order {
 		g := groups[k]
-		slices.SortStableFunc(g, func(a, b *Picture) int {
-			switch x, y := iou(a), iou(b); {
-			case x < y:
-				return -1
-			case x > y:
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(g, func(a, b *Picture) int { return cmp.Compare(a.iou(), b.iou()) })
 		for _, p := range g[:min(casesEach, len(g))] {
-			c, err := e.showMask(p, iou(p))
+			c, err := e.showMask(p)
 			if err != nil {
 				return nil, err
 			}
@@ -82,38 +63,70 @@ func worst(e Evidence) ([]Case, error) {
 	return append(cases, faces...), err
 }
 
-func (e Evidence) showMask(p *Picture, iou float64) (Case, error) {
-	const op = "report.showMask"
-	c := Case{Model: p.Model, Dataset: p.Dataset, Stem: p.Stem, Figure: fmt.Sprintf("IoU %.3f, boundary %.3f, %.0f ms", iou, p.Boundary, p.Times.Infer)}
-	photo, err := small(p.Image)
-	if err != nil {
-		return c, fault.New(fault.KindOf(err), op, "%s: %w", p.Image, err)
+// iou is that at the threshold of the contract.
+func (p *Picture) iou() float64 { return p.Counts(measure.Threshold).IoU() }
+
+// grouped sorts what has a mask into groups, in the order in which they come.
+func grouped[K comparable](all []Picture, of func(*Picture) K) (groups map[K][]*Picture, order []K) {
+	groups = map[K][]*Picture{}
+	for i := range all {
+		p := &all[i]
+		if p.Error != "" || p.Mask == "" {
+			continue
+		}
+		k := of(p)
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], p)
 	}
-	file, err := os.ReadFile(filepath.Join(e.Out, p.Mask))
-	if err != nil {
-		return c, fault.New(fault.NotFound, op, "%w", err)
+	return groups, order
+}
+
+func (e Evidence) showMask(p *Picture) (Case, error) {
+	c := Case{
+		Group: p.Model + " on " + p.Dataset, Stem: p.Stem,
+		Figure: fmt.Sprintf("%s on %s: IoU %.3f, boundary %.3f, %.0f ms", p.Model, p.Dataset, p.iou(), p.Boundary, p.Times.Infer),
 	}
-	result, err := dataset.DecodeMask(file, false)
-	if err != nil {
-		return c, fault.New(fault.Corrupt, op, "%s: %w", p.Mask, err)
-	}
-	truth, err := e.Truth(p.Dataset, p.Stem)
-	if err != nil {
-		return c, fault.New(fault.KindOf(err), op, "%s: %w", p.Image, err)
-	}
-	size := photo.Size()
-	r, err := vision.ResizeMask(result, size, vision.Area)
+	photo, truth, err := e.subject(p)
 	if err != nil {
 		return c, err
 	}
-	t, err := vision.ResizeMask(truth, size, vision.Area)
+	result, err := e.result(p, photo.Size())
 	if err != nil {
 		return c, err
 	}
 	return c, c.add(
-		panel{"picture", plainImage(photo)}, panel{"truth", greyImage(t)},
-		panel{"mask", greyImage(r)}, panel{"difference", difference(photo, t, r)},
+		panel{"picture", plainImage(photo)}, panel{"truth", greyImage(truth)},
+		panel{"mask", greyImage(result)}, panel{"difference", difference(photo, truth, result)},
 	)
+}
+
+// subject is a small copy of a picture and its truth.
+func (e Evidence) subject(p *Picture) (photo pixel.Buffer, truth pixel.Mask, err error) {
+	const op = "report.subject"
+	if photo, err = small(p.Image); err != nil {
+		return photo, truth, fault.New(fault.KindOf(err), op, "%s: %w", p.Image, err)
+	}
+	if truth, err = e.Truth(p.Dataset, p.Stem); err != nil {
+		return photo, truth, fault.New(fault.KindOf(err), op, "%s: %w", p.Image, err)
+	}
+	truth, err = vision.ResizeMask(truth, photo.Size(), vision.Area)
+	return photo, truth, err
+}
+
+// result is a small copy of a mask that was measured.
+func (e Evidence) result(p *Picture, size pixel.Size) (pixel.Mask, error) {
+	const op = "report.result"
+	file, err := os.ReadFile(filepath.Join(e.Out, p.Mask))
+	if err != nil {
+		return pixel.Mask{}, fault.New(fault.NotFound, op, "%w", err)
+	}
+	mask, err := dataset.DecodeMask(file, false)
+	if err != nil {
+		return mask, fault.New(fault.Corrupt, op, "%s: %w", p.Mask, err)
+	}
+	return vision.ResizeMask(mask, size, vision.Area)
 }
 
 type panel struct {
@@ -183,82 +196,4 @@ func difference(photo pixel.Buffer, truth, result pixel.Mask) image.Image {
 		}
 	}
 	return out
-}
-
-// worstFaces shows the pictures of each face model with the most misses and
-// false alarms from a score of one half.
-func worstFaces(e Evidence) ([]Case, error) {
-	groups := map[[2]string][]*Portrait{}
-	var order [][2]string
-	for i := range e.Portraits {
-		p := &e.Portraits[i]
-		k := [2]string{p.Model, p.Dataset}
-		if groups[k] == nil {
-			order = append(order, k)
-		}
-		if p.Error == "" {
-			groups[k] = append(groups[k], p)
-		}
-	}
-	var cases []Case
-	for _, k := range order {
-		g := groups[k]
-		slices.SortStableFunc(g, func(a, b *Portrait) int { return b.wrong() - a.wrong() })
-		for _, p := range g[:min(casesEach, len(g))] {
-			c, err := showFaces(p)
-			if err != nil {
-				return nil, err
-			}
-			cases = append(cases, c)
-		}
-	}
-	return cases, nil
-}
-
-// shownScore is the score from which a page draws a face.
-const shownScore = 0.5
-
-func (p *Portrait) tally() measure.Tally {
-	v, marked := measure.Judge(p.boxes(), 0.5, measure.AllSizes)
-	return measure.At(v, marked, shownScore)
-}
-
-func (p *Portrait) wrong() int {
-	t := p.tally()
-	return t.False + t.Missed
-}
-
-func showFaces(p *Portrait) (Case, error) {
-	t := p.tally()
-	c := Case{Model: p.Model, Dataset: p.Dataset, Stem: p.Stem, Figure: fmt.Sprintf("%d found, %d missed, %d too many, %.0f ms", t.Hits, t.Missed, t.False, p.Times.Infer)}
-	photo, err := small(p.Image)
-	if err != nil {
-		return c, fault.New(fault.KindOf(err), "report.showFaces", "%s: %w", p.Image, err)
-	}
-	truth, found := plainImage(photo), plainImage(photo)
-	sx, sy := float64(photo.Width)/float64(p.Width), float64(photo.Height)/float64(p.Height)
-	for _, b := range p.Truth {
-		outline(truth, b[0]*sx, b[1]*sy, b[2]*sx, b[3]*sy, color.RGBA{60, 220, 90, 255})
-	}
-	for _, b := range p.Found {
-		if b[4] >= shownScore {
-			outline(found, b[0]*sx, b[1]*sy, b[2]*sx, b[3]*sy, color.RGBA{255, 190, 40, 255})
-		}
-	}
-	return c, c.add(panel{"truth", truth}, panel{"found", found})
-}
-
-// outline draws a box two pixels wide.
-func outline(img *image.RGBA, x, y, w, h float64, c color.RGBA) {
-	x0, y0, x1, y1 := int(x), int(y), int(x+w), int(y+h)
-	for t := range 2 {
-		for i := x0; i <= x1; i++ {
-			img.SetRGBA(i, y0+t, c)
-			img.SetRGBA(i, y1-t, c)
-		}
-		for i := y0; i <= y1; i++ {
-			img.SetRGBA(x0+t, i, c)
-			img.SetRGBA(x1-t, i, c)
-		}
-	}
 }

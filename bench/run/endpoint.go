@@ -50,8 +50,8 @@ func (s server) otherwise(path string) server {
 // Describe names the address.
 func (s server) Describe() report.Model { return report.Model{Model: s.name, Engine: "endpoint"} }
 
-// TrainedOn is not known of a server.
-func (s server) TrainedOn() []string { return nil }
+// Origin is not known of a server.
+func (s server) Origin() Origin { return Origin{} }
 
 // Memory is not known of a server.
 func (s server) Memory(context.Context) Memory { return Memory{} }

@@ -127,7 +127,7 @@ func (j *Journal) model(m report.Model) report.Model {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if known, ok := j.models[nameOf(m)]; ok {
-		known.Leak = m.Leak
+		known.Leak, known.Tuned = m.Leak, m.Tuned
 		return known
 	}
 	return m

@@ -16,12 +16,17 @@ import (
 
 // Worker is what is measured: a model of ours, rembg, an endpoint.
 type Worker interface {
-	// Describe says what it is; TrainedOn what it has learnt from.
+	// Describe says what it is.
 	Describe() report.Model
-	TrainedOn() []string
+	// Origin says what it comes from, as far as that is known.
+	Origin() Origin
 	// Memory is what it holds now, as far as that is known.
 	Memory(ctx context.Context) Memory
 }
+
+// Origin is what a model has learnt from, and what its threshold was chosen on:
+// names of data sets.
+type Origin struct{ TrainedOn, TunedOn []string }
 
 // Memory is in bytes, 0 where it is not known.
 type Memory struct {
@@ -61,7 +66,8 @@ type loop[T, A, L any] struct {
 func (l *loop[T, A, L]) run(ctx context.Context, d *report.Dataset, stems []string, items []T) (report.Model, []L, error) {
 	l.model = l.worker.Describe()
 	l.model.Dataset, l.model.Clients = d.Name, l.options.Clients
-	l.model.Leak = dataset.Leaks(l.worker.TrainedOn(), d.Name, stems)
+	origin := l.worker.Origin()
+	l.model.Leak, l.model.Tuned = dataset.Leaks(origin.TrainedOn, d.Name, stems), dataset.Leaks(origin.TunedOn, d.Name, stems)
 	d.Pictures = len(items)
 	items = draw(items, l.options.Limit, l.options.Seed)
 	l.lines = make([]*L, len(items))

@@ -75,8 +75,8 @@ func (p *protocol[R]) Describe() report.Model {
 	return m
 }
 
-// TrainedOn is that of the manifest: the server is taken to have its weights.
-func (p *protocol[R]) TrainedOn() []string { return p.member.TrainedOn() }
+// Origin is that of the manifest: the server is taken to have its weights.
+func (p *protocol[R]) Origin() Origin { return p.member.Origin() }
 
 // Memory is not known of a server.
 func (p *protocol[R]) Memory(ctx context.Context) Memory { return p.server.Memory(ctx) }

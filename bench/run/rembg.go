@@ -111,8 +111,8 @@ func (r *Rembg) Describe() report.Model {
 	}
 }
 
-// TrainedOn is that of the weights.
-func (r *Rembg) TrainedOn() []string { return r.model.TrainedOn }
+// Origin is that of the weights.
+func (r *Rembg) Origin() Origin { return Origin{TrainedOn: r.model.TrainedOn} }
 
 // Memory is that of rembg's process since it began.
 func (r *Rembg) Memory(context.Context) Memory {

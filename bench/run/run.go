@@ -90,8 +90,8 @@ func (m member) Describe() report.Model {
 	}
 }
 
-// TrainedOn is that of the manifest.
-func (m member) TrainedOn() []string { return m.model.TrainedOn }
+// Origin is that of the manifest.
+func (m member) Origin() Origin { return Origin{m.model.TrainedOn, m.model.TunedOn} }
 
 // Memory is that of this process, and what is booked for the model.
 func (m member) Memory(ctx context.Context) Memory {

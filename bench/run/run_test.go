@@ -99,7 +99,7 @@ type painter struct {
 }
 
 func (p *painter) Describe() report.Model        { return report.Model{Model: "painter", Engine: "test"} }
-func (p *painter) TrainedOn() []string           { return []string{"SET"} }
+func (p *painter) Origin() Origin                { return Origin{[]string{"SET"}, []string{"other"}} }
 func (p *painter) Memory(context.Context) Memory { return Memory{Resident: 7, Booked: 5} }
 func (p *painter) Segment(_ context.Context, s Source) (Cut, error) {
 	name := filepath.Base(s.Path)
@@ -286,7 +286,7 @@ func expectFaces(t *testing.T, h *House) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := report.FacesRows(m, portraits, d.Threshold(), 1)
+	rows := report.FacesRows(m, portraits, d.Threshold(), d.Threshold(), 1)
 	if rows[0].Images != 3 || rows[0].AP50 < 0.8 || len(m.Leak) != 0 {
 		t.Errorf("%+v", rows[0])
 	}
