@@ -61,6 +61,8 @@ type Cache[V any] struct {
 	lru     *simplelru.LRU[pixel.Digest, entry[V]]
 	flights map[pixel.Digest]*flight[V] // the newest flight of a key
 	stats   Stats
+
+	flying sync.WaitGroup // flights under way, those that left the table too
 }
 
 // Stats are counts since New, and what is kept now. A lookup, by Get or Do,
@@ -123,6 +125,25 @@ func (c *Cache[V]) Remove(k pixel.Digest) {
 		c.lru.Remove(k)
 	}
 }
+
+// RemoveAll drops every kept value that match picks, and returns how many it
+// dropped.
+func (c *Cache[V]) RemoveAll(match func(V) bool) int {
+	c.mu.Lock()
+	keys, entries := c.lru.Keys(), c.lru.Values()
+	c.mu.Unlock()
+	n := 0
+	for i, e := range entries {
+		if match(e.value) {
+			c.Remove(keys[i])
+			n++
+		}
+	}
+	return n
+}
+
+// Wait waits until no flight is under way. Nobody may ask meanwhile.
+func (c *Cache[V]) Wait() { c.flying.Wait() }
 
 // weigh asks for the size of v, so it is called without mu.
 func (c *Cache[V]) weigh(v V) entry[V] {

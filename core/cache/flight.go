@@ -50,7 +50,9 @@ var errExited = errors.New("the function ended its goroutine")
 type flight[V any] struct {
 	ctx     context.Context // the flight's own
 	cancel  context.CancelFunc
-	waiters int           // callers that wait; protected by Cache.mu
+	waiters int           // callers that wait, or have not taken the value yet; protected by Cache.mu
+	drop    func(V)       // called when the last of them has gone; nil for Do
+	ended   bool          // protected by Cache.mu
 	done    chan struct{} // closed after the three below were set
 	value   V
 	err     error
@@ -90,6 +92,25 @@ type flight[V any] struct {
 func (c *Cache[V]) Do(ctx context.Context, k pixel.Digest, limit time.Duration,
 	make func(ctx context.Context) (v V, keep bool, err error),
 ) (V, Outcome, error) {
+	return c.do(ctx, k, limit, make, func(v V) V { return v }, nil)
+}
+
+// Lend is Do for values that must be given back: none is kept, each caller gets
+// share(v), and drop(v) is called once, when every caller has what he gets or
+// has left. A caller gives back his share by himself.
+func (c *Cache[V]) Lend(ctx context.Context, k pixel.Digest, limit time.Duration,
+	make func(ctx context.Context) (V, error), share func(V) V, drop func(V),
+) (V, Outcome, error) {
+	once := func(ctx context.Context) (V, bool, error) {
+		v, err := make(ctx)
+		return v, false, err
+	}
+	return c.do(ctx, k, limit, once, share, drop)
+}
+
+func (c *Cache[V]) do(ctx context.Context, k pixel.Digest, limit time.Duration,
+	make func(ctx context.Context) (v V, keep bool, err error), share func(V) V, drop func(V),
+) (V, Outcome, error) {
 	var zero V
 	c.mu.Lock()
 	if v, ok := c.lookup(k); ok { // 1
@@ -105,20 +126,24 @@ func (c *Cache[V]) Do(ctx context.Context, k pixel.Digest, limit time.Duration,
 	if f == nil || f.ctx.Err() != nil { // not 3
 		outcome = Ran // 4
 		f = newFlight[V](ctx, limit)
+		f.drop = drop
 		c.flights[k] = f
-		go c.fly(k, f, make)
+		c.flying.Go(func() { c.fly(k, f, make) })
 	}
 	f.waiters++
 	c.mu.Unlock()
 
+	defer c.leave(f)
 	select {
 	case <-f.done:
 		if f.hit {
 			outcome = Hit
 		}
-		return f.value, outcome, f.err
+		if f.err != nil {
+			return zero, outcome, f.err
+		}
+		return share(f.value), outcome, nil
 	case <-ctx.Done():
-		c.leave(f)
 		return zero, outcome, ctx.Err()
 	}
 }
@@ -138,10 +163,23 @@ func newFlight[V any](ctx context.Context, limit time.Duration) *flight[V] {
 // mu, so that whoever comes next sees a flight with waiters or a cancelled one.
 func (c *Cache[V]) leave(f *flight[V]) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	f.waiters--
-	if f.waiters == 0 {
+	last := f.waiters == 0
+	if last {
 		f.cancel()
+	}
+	over := last && f.ended
+	c.mu.Unlock()
+	if over {
+		f.over()
+	}
+}
+
+// over drops the value of a flight that has ended and has no waiter. Whoever
+// sees both first calls it: the last waiter, or the flight itself.
+func (f *flight[V]) over() {
+	if f.drop != nil && f.err == nil {
+		f.drop(f.value)
 	}
 }
 
@@ -159,9 +197,14 @@ func (c *Cache[V]) fly(k pixel.Digest, f *flight[V], fill func(context.Context) 
 		if c.flights[k] == f { // a newer flight may have taken the place of a cancelled one
 			delete(c.flights, k)
 		}
+		f.ended = true
+		abandoned := f.waiters == 0
 		c.mu.Unlock()
 		f.cancel()
 		close(f.done)
+		if abandoned {
+			f.over()
+		}
 	}()
 	c.mu.Lock()
 	e, f.hit = c.lru.Get(k)

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
@@ -23,11 +24,11 @@ func newFetcher(t *testing.T, change func(*Config)) *Fetcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if err := f.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
 		if taken, _ := f.Reserved(); taken != 0 && !t.Failed() {
 			t.Errorf("%d bytes of the budget were never given back", taken)
-		}
-		if err := f.Close(t.Context()); err != nil {
-			t.Error(err)
 		}
 	})
 	return f

@@ -146,17 +146,6 @@ func (f *Fetcher) accept(ctx context.Context, resp *http.Response, known version
 	return o, nil
 }
 
-// describe takes over what the origin said.
-func (o *Original) describe(h http.Header) {
-	o.header = h
-	o.ContentType = h.Get("Content-Type")
-	o.ETag = h.Get("ETag")
-	o.CacheControl = strings.Join(h.Values("Cache-Control"), ", ")
-	if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
-		o.LastModified = t
-	}
-}
-
 // judge reads the status and headers of an answer that is no redirect.
 func judge(resp *http.Response) error {
 	refuse := func(k fault.Kind, format string, args ...any) error {

@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"maps"
 	"net/http"
@@ -46,7 +45,7 @@ func newKept(budget int64) (*cache.Cache[*kept], error) {
 	})
 }
 
-// remember answers address from the source cache, or by fetch.
+// remember answers for a place from the source cache, or by fetch.
 //
 //  1. A fresh answer is kept: that.
 //  2. A stale one with an ETag or a Last-Modified: the origin is asked whether
@@ -55,11 +54,12 @@ func newKept(budget int64) (*cache.Cache[*kept], error) {
 //
 // Neither waiting for memory nor asking the origin holds on to kept bytes, so
 // whatever leaves the cache meanwhile is really gone, and is fetched again.
-func (f *Fetcher) remember(ctx context.Context, address string, fetch func(context.Context, version) (*Original, error)) (*Original, error) {
-	key := pixel.Digest(sha256.Sum256([]byte(address)))
-	known, fresh := f.look(key)
+func (f *Fetcher) remember(ctx context.Context, place pixel.Digest, fetch func(context.Context, version) (*Original, error)) (*Original, error) {
+	purges := f.purges.Load()
+	known, fresh := f.look(place)
 	if fresh { // 1
-		if o, err := f.lend(ctx, key); o != nil || err != nil {
+		if o, err := f.lend(ctx, place); o != nil || err != nil {
+			f.counts.fresh.Add(1)
 			return o, err
 		}
 		known = version{}
@@ -68,22 +68,27 @@ func (f *Fetcher) remember(ctx context.Context, address string, fetch func(conte
 	o, err := fetch(ctx, known)
 	var same *unchanged
 	if errors.As(err, &same) { // 2
-		f.renew(key, same.header, asked)
-		if o, err := f.lend(ctx, key); o != nil || err != nil {
+		f.renew(place, same.header, asked)
+		if o, err := f.lend(ctx, place); o != nil || err != nil {
+			f.counts.renewed.Add(1)
 			return o, err
 		}
 		o, err = fetch(ctx, version{})
 	}
 	if err != nil {
 		if fault.Is(err, fault.NotFound) || fault.Is(err, fault.Denied) {
-			f.kept.Remove(key) // the origin took it back
+			f.kept.Remove(place) // the origin took it back
 		}
 		return nil, err
 	}
+	f.counts.fetched.Add(1)
 	if k := o.keep(asked); k != nil { // 3
-		f.kept.Put(key, k)
+		f.kept.Put(place, k)
 	} else {
-		f.kept.Remove(key)
+		f.kept.Remove(place)
+	}
+	if f.purges.Load() != purges {
+		f.kept.Remove(place) // it may be what was to be forgotten
 	}
 	return o, nil
 }
@@ -113,8 +118,7 @@ func (f *Fetcher) lend(ctx context.Context, key pixel.Digest) (*Original, error)
 		f.memory.release(size)
 		return nil, nil
 	}
-	o := &Original{Bytes: k.bytes, Digest: k.digest, memory: f.memory}
-	o.reserved.Store(size)
+	o := f.memory.hold(k.bytes, k.digest)
 	o.describe(k.header)
 	return o, nil
 }
@@ -220,20 +224,4 @@ func seconds(s string) time.Duration {
 		return 0
 	}
 	return time.Duration(min(n, 1<<31)) * time.Second
-}
-
-// Purge forgets the answer kept for ref, so that the next Fetch asks the
-// origin. It returns the digest of the forgotten bytes; false: there were none.
-func (f *Fetcher) Purge(ref string) (pixel.Digest, bool, error) {
-	r, err := parseReference(ref)
-	if err != nil {
-		return pixel.Digest{}, false, err
-	}
-	key := pixel.Digest(sha256.Sum256([]byte(f.address(r))))
-	k, ok := f.kept.Get(key)
-	if !ok {
-		return pixel.Digest{}, false, nil
-	}
-	f.kept.Remove(key)
-	return k.digest, true, nil
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -138,11 +139,11 @@ func TestCache_IsFreshThenAskedAgain(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	o.want(t, 3, 1)
-	if _, ok, err := f.Purge("/a.jpg"); !ok || err != nil {
-		t.Errorf("purge: %v, %v", ok, err)
+	if place, gone, err := f.Purge("/a.jpg"); len(gone) != 1 || gone[0] != sha256.Sum256([]byte("two")) || err != nil {
+		t.Errorf("purge: %v, %v, %v", place, gone, err)
 	}
 	expect("two", 4, 1)
-	if _, ok, _ := f.Purge("/never.jpg"); ok {
+	if _, gone, _ := f.Purge("/never.jpg"); len(gone) != 0 {
 		t.Error("what was never fetched was purged")
 	}
 	if _, _, err := f.Purge("/../a.jpg"); !fault.Is(err, fault.BadURL) {
@@ -165,7 +166,7 @@ func TestCache_KeepsNothingItMustNot(t *testing.T) {
 		for range 2 {
 			get(t, f, "a.jpg")
 		}
-		if s := f.CacheStats(); s.Entries != 0 || s.Bytes != 0 {
+		if s := f.Stats(); s.Entries != 0 || s.Bytes != 0 {
 			t.Errorf("%s: %d entries of %d bytes are kept", name, s.Entries, s.Bytes)
 		}
 		c.origin.want(t, 2, 0)
@@ -190,8 +191,8 @@ func TestCache_KeepsNothingBehindARedirect(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	if asked.Load() != 2 || f.CacheStats().Entries != 0 {
-		t.Errorf("asked %d times, %d entries", asked.Load(), f.CacheStats().Entries)
+	if asked.Load() != 2 || f.Stats().Entries != 0 {
+		t.Errorf("asked %d times, %d entries", asked.Load(), f.Stats().Entries)
 	}
 }
 
@@ -209,7 +210,7 @@ func TestCache_ForgetsWhatTheOriginHasLost(t *testing.T) {
 	get(t, f, "a.jpg")
 	gone.Store(true)
 	refused(t, f, "a.jpg", fault.NotFound)
-	if n := f.CacheStats().Entries; n != 0 {
+	if n := f.Stats().Entries; n != 0 {
 		t.Errorf("%d entries are kept", n)
 	}
 }
@@ -227,7 +228,7 @@ func TestCache_LoansCountAsSourceMemory(t *testing.T) {
 	if taken, _ := f.Reserved(); taken < 3 {
 		t.Errorf("%d bytes are booked while 3 are lent", taken)
 	}
-	if _, ok, _ := f.Purge("a.jpg"); !ok || string(lent.Bytes) != "one" {
+	if _, gone, _ := f.Purge("a.jpg"); len(gone) != 1 || string(lent.Bytes) != "one" {
 		t.Errorf("after the purge the loan is %q", lent.Bytes)
 	}
 	lent.Release()

@@ -68,11 +68,8 @@ func (f *Fetcher) read(ctx context.Context, body io.Reader, size int64) (*Origin
 		}
 		return nil, err
 	}
-	held := int64(cap(buf))
-	f.memory.release(booked - held)
-	o := &Original{Bytes: buf, Digest: digest, memory: f.memory}
-	o.reserved.Store(held)
-	return o, nil
+	f.memory.release(booked - int64(cap(buf)))
+	return f.memory.hold(buf, digest), nil
 }
 
 func (f *Fetcher) tooLarge() error {

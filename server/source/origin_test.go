@@ -101,7 +101,7 @@ func TestFetch_AsksABucketAgainByETag(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if s := f.CacheStats(); gets.Load() != 2 || s.Entries != 1 {
+	if s := f.Stats(); gets.Load() != 2 || s.Entries != 1 {
 		t.Errorf("%d requests and %d entries, want 2 and 1", gets.Load(), s.Entries)
 	}
 	put(t, owner, "a.jpg", "two")

@@ -6,12 +6,13 @@
 // allow-list, and the IP at the moment of connecting. It must not know
 // pictures, options, nor the HTTP server in front of it.
 //
-// A Fetcher owns no goroutine but those of its idle connections, which Close
-// ends. The bytes of an Original belong to who fetched it until Release.
+// A Fetcher owns the goroutines of its fetches and of its idle connections,
+// which Close ends. The bytes of an Original are its caller's until Release.
 package source
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -101,32 +102,6 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Original is a source as it was fetched.
-type Original struct {
-	// Bytes are valid until Release.
-	Bytes  []byte
-	Digest pixel.Digest // SHA-256 of Bytes
-	// What the origin said, empty or zero where it said nothing. A file has an
-	// ETag and a LastModified.
-	ContentType  string
-	ETag         string
-	LastModified time.Time
-	CacheControl string
-
-	header   http.Header // the origin's; nil for what must not be kept
-	memory   *memory
-	reserved atomic.Int64
-}
-
-// Release gives the memory of o back to the budget. Call it once nothing reads
-// Bytes any more, C included; further calls do nothing.
-func (o *Original) Release() {
-	if n := o.reserved.Swap(0); n > 0 {
-		o.Bytes = nil
-		o.memory.release(n)
-	}
-}
-
 // Fetcher fetches originals. It is safe for concurrent use.
 type Fetcher struct {
 	cfg     Config
@@ -134,6 +109,9 @@ type Fetcher struct {
 	allow   allowList
 	memory  *memory
 	kept    *cache.Cache[*kept]
+	flights *cache.Cache[*Original] // keeps nothing: one flight an address
+	counts  counts
+	purges  atomic.Uint64 // how many; what was asked for before one is not kept after it
 	now     func() time.Time
 	// own connects to the operator's origin, wherever that is; guarded to
 	// everything else. They are two, so that a connection once made for the
@@ -162,14 +140,20 @@ func New(cfg Config) (*Fetcher, error) {
 	if cfg.AllowPrivate {
 		guarded = newTransport(nil)
 	}
+	flights, err := cache.New(cache.Config{}, func(*Original) int64 { return 0 })
+	if err != nil {
+		return nil, err
+	}
 	return &Fetcher{
 		cfg: cfg, origins: origins, allow: allow, own: own, guarded: guarded,
-		memory: newMemory(cfg.Memory), kept: kept, now: time.Now,
+		memory: newMemory(cfg.Memory), kept: kept, flights: flights, now: time.Now,
 	}, nil
 }
 
-// Close ends idle connections. Originals that are out stay valid.
+// Close waits for fetches that everybody has left, and ends idle connections.
+// Originals that are out stay valid.
 func (f *Fetcher) Close(ctx context.Context) error {
+	f.flights.Wait()
 	f.own.CloseIdleConnections()
 	f.guarded.CloseIdleConnections()
 	var errs []error
@@ -180,9 +164,6 @@ func (f *Fetcher) Close(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
-
-// CacheStats returns the counts of the source cache.
-func (f *Fetcher) CacheStats() cache.Stats { return f.kept.Stats() }
 
 // Reserved returns how many bytes of the source-memory budget are taken, and
 // the budget.
@@ -196,7 +177,7 @@ func (f *Fetcher) Reserved() (taken, budget int64) { return f.memory.taken.Load(
 //  3. and, if it is not there, at the origin of its longest prefix.
 //
 // What comes from an origin, 1 and 3, may come from the source cache (see
-// remember).
+// remember). Who asks for what is being fetched waits for that (see together).
 //
 // Kinds: BadURL for an address that is malformed or climbs out, Loop for a
 // transform URL, Forbidden for a host or IP that is not allowed, NotFound,
@@ -209,8 +190,20 @@ func (f *Fetcher) Fetch(ctx context.Context, ref string) (*Original, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Timeout)
 	defer cancel()
+	place := f.place(r)
+	return f.together(ctx, place, func(ctx context.Context) (*Original, error) {
+		o, err := f.fetch(ctx, r, place)
+		if err == nil {
+			o.Place = place
+		}
+		return o, err
+	})
+}
+
+// fetch is Fetch for one who asks alone.
+func (f *Fetcher) fetch(ctx context.Context, r reference, place pixel.Digest) (*Original, error) {
 	if r.url != nil {
-		return f.remember(ctx, f.address(r), func(ctx context.Context, known version) (*Original, error) {
+		return f.remember(ctx, place, func(ctx context.Context, known version) (*Original, error) {
 			return f.fetchURL(ctx, r.url, nil, known) // 1
 		})
 	}
@@ -224,7 +217,7 @@ func (f *Fetcher) Fetch(ctx context.Context, ref string) (*Original, error) {
 	if from == nil {
 		return nil, fault.New(fault.NotFound, "source.Fetch", "no directory and no origin to take this path from (--root, --origin)")
 	}
-	return f.remember(ctx, f.address(r), func(ctx context.Context, known version) (*Original, error) { // 3
+	return f.remember(ctx, place, func(ctx context.Context, known version) (*Original, error) { // 3
 		if from.bucket != nil {
 			return f.fetchObject(ctx, from.bucket, below.path, known)
 		}
@@ -232,15 +225,15 @@ func (f *Fetcher) Fetch(ctx context.Context, ref string) (*Original, error) {
 	})
 }
 
-// address is the one spelling of a reference that the source cache knows it
-// by. A path and an absolute URL never share one: they are not let go to the
-// same places.
-func (f *Fetcher) address(r reference) string {
+// place is the digest of the one spelling of a reference: what a source is
+// known by. A path and an absolute URL never share one: they are not let go to
+// the same places. The query of a path means something to a server only.
+func (f *Fetcher) place(r reference) pixel.Digest {
+	address := "/" + r.raw + "?" + r.query
 	if r.url != nil {
-		return r.url.String()
+		address = r.url.String()
+	} else if from, _ := f.originOf(r); from == nil || from.bucket != nil {
+		address = "/" + r.path
 	}
-	if from, _ := f.originOf(r); from != nil && from.bucket != nil {
-		return "/" + r.path
-	}
-	return "/" + r.raw + "?" + r.query
+	return sha256.Sum256([]byte(address))
 }
