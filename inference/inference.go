@@ -75,6 +75,9 @@ type Facts struct {
 	Recipe   pixel.Digest // recipe digest
 	Provider string       // "cpu" or "cuda": what ran, not what was asked for
 	How      How
+	// Threshold is the manifest's: which faces are left out for those who name
+	// none. Zero for a task without one.
+	Threshold float64
 	Source   pixel.Size    // the size of the oriented source; the look's where it is not known
 	Prepare  time.Duration // look to tensor; zero unless How is Run, and over a socket
 	Queue    time.Duration // waited for the device; zero unless How is Run
@@ -182,10 +185,13 @@ type ModelStatus struct {
 	Version string      `json:"version"`
 	Task    models.Task `json:"task"`
 	SHA256  string      `json:"sha256"`
+	Recipe  string      `json:"recipe"`           // recipe digest, in hex
 	State   string      `json:"state"`            // resident, loading, idle (not loaded), failed, unloaded (on request)
 	Default bool        `json:"default"`          // used when no model is named
 	Error   string      `json:"error,omitempty"`  // why it failed
 	Memory  int64       `json:"memory,omitempty"` // booked bytes while resident
+	// Threshold is the manifest's; 0 for a task without one.
+	Threshold float64 `json:"threshold,omitempty"`
 }
 
 // Off is the Client of `--inference=off`: it refuses politely.

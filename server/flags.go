@@ -14,6 +14,7 @@ import (
 	"focal/core/pipeline"
 	"focal/server/app"
 	"focal/server/bucket"
+	"focal/server/results"
 	"focal/server/source"
 
 	"github.com/dustin/go-humanize"
@@ -120,6 +121,64 @@ func (f sourceFlags) config(p pictureFlags) source.Config {
 
 func (f sourceFlags) s3() bucket.Config {
 	return bucket.Config{Endpoint: f.S3Endpoint, Region: f.S3Region}
+}
+
+// resultFlags say where finished pictures are kept.
+type resultFlags struct {
+	Results      []resultStore `help:"Where finished pictures are kept: memory:SIZE, dir:PATH or s3://bucket/prefix; repeatable, one of each kind. Default: nowhere." placeholder:"STORE"`
+	ResultsLimit byteSize      `help:"Bytes that the directory of results may hold; what was not used for longest goes." default:"10GiB"`
+}
+
+func (f resultFlags) config(s3 bucket.Config) results.Config {
+	c := results.DefaultConfig()
+	c.DirLimit, c.S3 = int64(f.ResultsLimit), s3
+	for _, r := range f.Results {
+		switch {
+		case r.bucket != "":
+			c.Bucket = r.bucket
+		case r.dir != "":
+			c.Dir = r.dir
+		default:
+			c.Memory = int64(r.memory)
+		}
+	}
+	return c
+}
+
+// resultStore is one value of --results.
+type resultStore struct {
+	memory      byteSize
+	dir, bucket string
+}
+
+// UnmarshalText reads memory:SIZE, dir:PATH or s3://bucket/prefix.
+func (r *resultStore) UnmarshalText(text []byte) error {
+	s := string(text)
+	if size, ok := strings.CutPrefix(s, "memory:"); ok && size != "" {
+		*r = resultStore{}
+		return r.memory.UnmarshalText([]byte(size))
+	}
+	if path, ok := strings.CutPrefix(s, "dir:"); ok && path != "" {
+		*r = resultStore{dir: path}
+		return nil
+	}
+	if strings.HasPrefix(s, bucket.Scheme) {
+		*r = resultStore{bucket: s}
+		return nil
+	}
+	return fmt.Errorf("%q is no store: want memory:SIZE, dir:PATH or s3://bucket/prefix", text)
+}
+
+// MarshalText writes the store so that UnmarshalText reads the same.
+func (r resultStore) MarshalText() ([]byte, error) {
+	switch {
+	case r.bucket != "":
+		return []byte(r.bucket), nil
+	case r.dir != "":
+		return []byte("dir:" + r.dir), nil
+	default:
+		return []byte("memory:" + r.memory.String()), nil
+	}
 }
 
 // byteSize is a number of bytes, written as 256MiB, 100MB or a plain number.

@@ -32,6 +32,9 @@ var samples = map[string][2]string{
 	"source-cache":       {"20MiB", "0"},
 	"allow-origin":       {"a.example,*.b.example", "c.example"},
 	"allow-private":      {"true", ""},
+	"purge-token":        {"secret", "other"},
+	"results":            {"memory:20MiB,dir:/results,s3://bucket/results", "memory:30MiB"},
+	"results-limit":      {"21MiB", "22MiB"},
 	"source-memory":      {"1MiB", "2MiB"},
 	"max-source-bytes":   {"3MB", "4MB"},
 	"max-pixels":         {"5MP", "6MP"},
@@ -175,6 +178,9 @@ func TestFlags_RefuseWhatIsNoSetting(t *testing.T) {
 		"unknown fallback": {[]string{"serve", "--inference-fallback=hope"}, "ladder"},
 		"size":             {[]string{"serve", "--cache-size=much"}, "want for instance 256MiB"},
 		"pixels":           {[]string{"serve", "--max-pixels=many"}, "want for instance 100MP"},
+		"store":            {[]string{"serve", "--results=disk:/tmp"}, "memory:SIZE, dir:PATH or s3://bucket/prefix"},
+		"store of nothing": {[]string{"serve", "--results=dir:"}, "is no store"},
+		"store's size":     {[]string{"serve", "--results=memory:much"}, "want for instance 256MiB"},
 		"stray argument":   {[]string{"serve", "photo.jpg"}, "photo.jpg"},
 	} {
 		if _, _, err := parse(t, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -345,7 +351,8 @@ func TestConfig_PrintsAFileThatSaysTheSame(t *testing.T) {
 func TestServe_ConfigReachesTheParts(t *testing.T) {
 	noSettings(t)
 	serve := mustParse(t, "serve", "--max-pixels=7MP", "--max-side=99", "--workers=3", "--inference-fallback=fail", "--timeout=5s",
-		"--max-source-bytes=9MB", "--source-memory=10MiB", "--root=/p", "--queue=4", "--sign-key=a", "--sign-key=b").Serve
+		"--max-source-bytes=9MB", "--source-memory=10MiB", "--root=/p", "--queue=4", "--sign-key=a", "--sign-key=b",
+		"--results=memory:1MiB", "--results=dir:/r", "--results=s3://bucket/x", "--results-limit=2MiB", "--s3-region=r", "--purge-token=p").Serve
 	c := serve.config()
 	if c.Pictures.MaxPixels != 7e6 || c.Pictures.MaxSide != 99 || c.Pictures.MaxBytes != 9e6 || c.Pictures.Workers != 3 || c.Pictures.Fallback != "fail" || c.Queue != 4 {
 		t.Errorf("pictures: %+v, queue %d", c.Pictures, c.Queue)
@@ -355,6 +362,9 @@ func TestServe_ConfigReachesTheParts(t *testing.T) {
 	}
 	if !reflect.DeepEqual(c.SignKeys, []string{"a", "b"}) {
 		t.Errorf("keys: %v", c.SignKeys)
+	}
+	if r := c.Results; r.Memory != 1<<20 || r.Dir != "/r" || r.DirLimit != 2<<20 || r.Bucket != "s3://bucket/x" || r.S3.Region != "r" || c.PurgeToken != "p" {
+		t.Errorf("results: %+v, token %q", r, c.PurgeToken)
 	}
 	if c.Sources.Root = ""; c.Validate() != nil {
 		t.Errorf("defaults do not validate: %v", c.Validate())

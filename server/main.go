@@ -28,6 +28,7 @@ type commands struct {
 	Foreground foregroundCommand `cmd:"" help:"Write the foreground mask of a picture, or its cut-out."`
 	Models     modelsCommand     `cmd:"" help:"List, get and check models."`
 	Sign       signCommand       `cmd:"" help:"Sign a URL."`
+	Purge      purgeCommand      `cmd:"" help:"Have a running server forget sources and every picture made of them."`
 	Settings   settingsCommand   `cmd:"" name:"config" help:"Print the configuration that serve would run with."`
 	Doctor     doctorCommand     `cmd:"" help:"Say what works here, and whether the GPU is really used."`
 	Version    versionCommand    `cmd:"" help:"Print the versions."`

@@ -16,12 +16,14 @@ type serveCommand struct {
 	InferenceFallback string `help:"What becomes of gravity=face without inference: ladder (face, saliency, centre) or fail." enum:"ladder,fail" default:"ladder"`
 	InferenceToken    string `help:"Bearer token that makes callers over TCP trusted." placeholder:"TOKEN"`
 
-	SignKey []string `help:"Serve only URLs that this key signed; repeatable, any one will do." placeholder:"KEY"`
+	SignKey    []string `help:"Serve only URLs that this key signed; repeatable, any one will do." placeholder:"KEY"`
+	PurgeToken string   `help:"Bearer token that may purge sources, as any sign-key may; with neither nobody may." placeholder:"TOKEN"`
 
 	Presets     map[string]string `help:"Option lists by name, for URLs such as /cdn-cgi/image/thumb/photo.jpg; here separated by semicolons, in a file a map." placeholder:"NAME=OPTIONS"`
 	OnlyPresets bool              `help:"Serve nothing but presets."`
 
 	sourceFlags    `embed:"" group:"Sources"`
+	resultFlags    `embed:"" group:"Results"`
 	pictureFlags   `embed:"" group:"Limits"`
 	inferenceFlags `embed:"" group:"Inference"`
 }
@@ -34,7 +36,8 @@ func (c *serveCommand) config() app.ServeConfig {
 		Models:   c.inferenceFlags.config(c.workers()),
 		Pictures: c.pictureFlags.config(pipeline.Fallback(c.InferenceFallback)),
 		Sources:  c.sourceFlags.config(c.pictureFlags),
-		SignKeys: c.SignKey, Presets: c.Presets, OnlyPresets: c.OnlyPresets,
+		Results:  c.resultFlags.config(c.s3()),
+		SignKeys: c.SignKey, PurgeToken: c.PurgeToken, Presets: c.Presets, OnlyPresets: c.OnlyPresets,
 		Timeout: c.Timeout, Queue: c.queue(),
 	}
 }

@@ -84,6 +84,18 @@ type Source struct {
 // Accept is what the client says it can show.
 type Accept struct{ AVIF, WebP bool }
 
+// For returns what of a can make a difference to the answer that o asks for.
+func (a Accept) For(o transform.Options) Accept {
+	switch o.Format {
+	case transform.FormatAuto:
+		return a
+	case transform.FormatDefault, transform.FormatAVIF: // an animation, and what is too large, may be a WebP
+		return Accept{WebP: a.WebP}
+	default:
+		return Accept{}
+	}
+}
+
 // Request asks for one picture.
 type Request struct {
 	Source  Source
@@ -98,6 +110,7 @@ type Result struct {
 	Size        pixel.Size // zero for an SVG, which has none in pixels
 	Warnings    []string
 	Findings    Findings
+	Facts       []Fact // about the findings
 	Timing      Timing
 }
 
@@ -157,7 +170,7 @@ func (p *Pipeline) raster(ctx context.Context, r Request) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	res.Findings = found
+	res.Findings, res.Facts = found, found.facts()
 	res.Timing = Timing{Decode: probed + looked, Infer: inferred, Render: p.lap("render", begin)}
 	return res, nil
 }

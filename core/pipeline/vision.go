@@ -35,8 +35,9 @@ type Subject struct {
 type Finding[T any] struct {
 	Value    T
 	Model    string
-	Provider string // "cpu" or "cuda"
-	How      string // run, hit or coalesced
+	Digest   pixel.Digest // of the model: its file and what is done round it
+	Provider string       // "cpu" or "cuda"
+	How      string       // run, hit or coalesced
 }
 
 // Findings is all that rendering may know of what is in a picture. It is an

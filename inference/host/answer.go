@@ -70,6 +70,7 @@ func (h *Host) Faces(ctx context.Context, r inference.FacesRequest) (inference.F
 	if err != nil {
 		return inference.Faces{}, err
 	}
+	a.facts.Threshold = m.Defaults.Threshold
 	threshold := m.Defaults.Threshold
 	if r.Threshold != nil {
 		threshold = *r.Threshold

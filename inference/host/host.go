@@ -287,6 +287,7 @@ func (h *Host) Status(context.Context) inference.Status {
 		present[m.Name] = true
 		ms := inference.ModelStatus{
 			Name: m.Name, Version: m.Version, Task: m.Task, SHA256: m.File.String(),
+			Recipe: models.RecipeDigest(m.Manifest).String(), Threshold: m.Defaults.Threshold,
 			State: "idle", Default: defaults[m.Task] == m.Name,
 		}
 		describe(&ms, known[modelID(m)])

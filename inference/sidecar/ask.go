@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"context"
-	"math"
 	"net/url"
 	"strconv"
 
@@ -42,10 +41,8 @@ func parseQuestion(query string, known ...string) (question, url.Values, error) 
 		case "model":
 			q.model = value
 		case "threshold":
-			t, err := strconv.ParseFloat(value, 64)
-			if err != nil || math.IsNaN(t) || t < 0 || t > 1 {
-				return q, nil, fault.New(fault.Invalid, op, "threshold %q: want a number from 0 to 1", value)
-			}
+			var t float64
+			t, err = parseThreshold(value)
 			q.threshold = &t
 		case "max_faces":
 			q.maxFaces, err = parseCount(value)

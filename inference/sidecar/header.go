@@ -168,6 +168,9 @@ func formatFacts(task string, f inference.Facts) string {
 	if f.Batch > 0 {
 		add("batch", strconv.Itoa(f.Batch))
 	}
+	if f.Threshold > 0 {
+		add("threshold", strconv.FormatFloat(f.Threshold, 'g', -1, 64))
+	}
 	return b.String()
 }
 
@@ -195,6 +198,8 @@ func parseFacts(s string) (inference.Facts, error) {
 			f.Recipe, err = pixel.ParseDigest(value)
 		case "batch":
 			f.Batch, err = strconv.Atoi(value)
+		case "threshold":
+			f.Threshold, err = parseThreshold(value)
 		}
 		if err != nil {
 			return f, fmt.Errorf("%s: %s: %w", headerInference, key, err)
@@ -204,6 +209,15 @@ func parseFacts(s string) (inference.Facts, error) {
 		return f, fmt.Errorf("%s %q names no model or no result", headerInference, s)
 	}
 	return f, nil
+}
+
+// parseThreshold reads a score, 0 to 1.
+func parseThreshold(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v <= 1) {
+		return 0, fmt.Errorf("%q: want a score from 0 to 1", s)
+	}
+	return v, nil
 }
 
 // formatTiming writes Server-Timing in milliseconds, shortest exact digits.

@@ -99,7 +99,9 @@ var arrows = []arrow{
 
 	{"server/bucket", ground, nil, "objects of S3 are bytes under names: neither sources nor results"},
 	{"server/source", plus(ground, "server/bucket"), nil, "fetching originals needs neither picture nor model"},
-	{"server/api", plus(arithmetic, "core/pipeline", "server/source"),
+	{"server/results", plus(arithmetic, "core/pipeline", "server/bucket"), nil,
+		"finished pictures are kept under what they depend on, whoever asks for them and wherever sources come from"},
+	{"server/api", plus(arithmetic, "core/pipeline", "server/source", "server/results"),
 		[]string{"core/vips", "server/app"},
 		"the HTTP face sees one half of the house; server/app hands it the rest"},
 	{"server/app", []string{"core/...", "models/...", "inference/...", "server/..."}, []string{"bench/measure"},

@@ -14,6 +14,7 @@ import (
 
 	"focal/core/fault"
 	"focal/core/pipeline"
+	"focal/server/results"
 	"focal/server/source"
 
 	"github.com/valyala/fasthttp"
@@ -28,7 +29,7 @@ const contentPolicy = "default-src 'none'; navigate-to 'none'; form-action 'none
 const degradedAge = "public, max-age=10"
 
 // answer writes a finished picture, or 304 where the client has it.
-func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r pipeline.Result, fetched time.Duration) {
+func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r results.Result, fetched time.Duration) {
 	h := &ctx.Response.Header
 	sum := sha256.Sum256(r.Body)
 	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
@@ -51,8 +52,9 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r p
 	if !original.LastModified.IsZero() {
 		h.Set("Last-Modified", original.LastModified.UTC().Format(http.TimeFormat))
 	}
+	h.Set("Cache-Status", "focal; "+string(r.Status))
 	h.Set("Accept-Ranges", "none") // a part of a picture that is made anew each time helps nobody
-	if v := inferenceHeader(r.Findings); v != "" {
+	if v := inferenceHeader(r.Facts); v != "" {
 		h.Set("Focal-Inference", v)
 	}
 	for _, w := range r.Warnings {
@@ -72,15 +74,10 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r p
 }
 
 // inferenceHeader tells how each finding was made, one item a finding.
-func inferenceHeader(f pipeline.Findings) string {
+func inferenceHeader(facts []pipeline.Fact) string {
 	var items []string
-	if f.Faces != nil {
-		items = append(items, fmt.Sprintf("face; model=%s; provider=%s; result=%s; count=%d",
-			f.Faces.Model, f.Faces.Provider, f.Faces.How, len(f.Faces.Value)))
-	}
-	if f.Foreground != nil {
-		items = append(items, fmt.Sprintf("foreground; model=%s; provider=%s; result=%s; coverage=%.4g",
-			f.Foreground.Model, f.Foreground.Provider, f.Foreground.How, pipeline.Coverage(f.Foreground.Value)))
+	for _, f := range facts {
+		items = append(items, fmt.Sprintf("%s; model=%s; provider=%s; result=%s; %s", f.Task, f.Model, f.Provider, f.How, f.Detail))
 	}
 	return strings.Join(items, ", ")
 }

@@ -21,7 +21,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"focal/core/pipeline"
+	"focal/core/pixel"
+	"focal/server/results"
 	"focal/server/source"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,11 +37,15 @@ type Sources interface {
 	// Location returns where a client can get the original by itself; false
 	// means that no such place may be named.
 	Location(ref string) (url string, ok bool)
+	// Purge forgets what is kept of ref; see source.Fetcher.
+	Purge(ref string) (place pixel.Digest, forgotten []pixel.Digest, err error)
 }
 
-// Pictures makes pictures.
+// Pictures makes pictures, or has them.
 type Pictures interface {
-	Make(ctx context.Context, r pipeline.Request) (pipeline.Result, error)
+	Make(ctx context.Context, r results.Request) (results.Result, error)
+	// Purge deletes the pictures of sources; see results.Keeper.
+	Purge(ctx context.Context, place pixel.Digest, contents []pixel.Digest) ([]pixel.Digest, error)
 }
 
 // Config bounds and describes the server.
@@ -53,6 +58,9 @@ type Config struct {
 	// SignKeys makes the server refuse pictures whose URL none of them signed
 	// (--sign-key); none: URLs need no signature.
 	SignKeys []string
+	// PurgeToken and SignKeys are the bearer tokens that may purge; with none
+	// nobody may.
+	PurgeToken string
 	// Presets are option lists by name (--presets); OnlyPresets serves no
 	// other (--only-presets).
 	Presets     map[string]string
@@ -123,7 +131,7 @@ func New(c Config, sources Sources, pictures Pictures) (*Server, error) {
 		ReadTimeout:                   30 * time.Second,
 		WriteTimeout:                  2 * time.Minute,
 		IdleTimeout:                   2 * time.Minute,
-		MaxRequestBodySize:            1 << 20, // no route takes a body yet
+		MaxRequestBodySize:            1 << 20, // a list of sources to purge
 		DisableHeaderNamesNormalizing: false,
 		NoDefaultContentType:          true,
 		CloseOnShutdown:               true,

@@ -16,6 +16,7 @@ import (
 	"focal/core/fault"
 	"focal/core/pipeline"
 	"focal/core/pixel"
+	"focal/server/results"
 	"focal/server/source"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,6 +48,15 @@ func (s *sources) Fetch(ctx context.Context, ref string) (*source.Original, erro
 	return &source.Original{Bytes: []byte("source"), CacheControl: "max-age=60", LastModified: modified}, nil
 }
 
+// Purge forgets one content, named like the place, of every source but "bad".
+func (s *sources) Purge(ref string) (place pixel.Digest, forgotten []pixel.Digest, err error) {
+	if ref == "bad" {
+		return place, nil, fault.New(fault.BadURL, "test", "bad")
+	}
+	copy(place[:], ref)
+	return place, []pixel.Digest{place}, nil
+}
+
 // Location leads to a host of its own, for every source but "nowhere".
 func (s *sources) Location(ref string) (string, bool) {
 	return "https://origin.example/" + ref, ref != "nowhere"
@@ -57,8 +67,13 @@ type pictures struct {
 	make func(pipeline.Request) (pipeline.Result, error)
 }
 
-func (p pictures) Make(_ context.Context, r pipeline.Request) (pipeline.Result, error) {
-	return p.make(r)
+func (p pictures) Make(_ context.Context, r results.Request) (results.Result, error) {
+	made, err := p.make(r.Request)
+	return results.Result{Result: made, Status: "fwd=miss"}, err
+}
+
+func (p pictures) Purge(_ context.Context, _ pixel.Digest, contents []pixel.Digest) ([]pixel.Digest, error) {
+	return append(contents, pixel.Digest{1}), nil
 }
 
 func fixed(pipeline.Request) (pipeline.Result, error) {
@@ -129,9 +144,9 @@ func TestImage_AnswersWithTheHeadersOfTheContract(t *testing.T) {
 	p := pictures{func(r pipeline.Request) (pipeline.Result, error) {
 		res, err := fixed(r)
 		res.Warnings = []string{"image too large for AVIF"}
-		res.Findings.Faces = &pipeline.Finding[[]pixel.Face]{Model: "m", Provider: "cpu", How: "hit"}
+		res.Facts = []pipeline.Fact{{Task: pipeline.TaskFace, Model: "m", Provider: "cpu", How: "hit", Detail: "count=0"}}
 		if r.Options.Width == 1 {
-			res.Findings = pipeline.Findings{Degraded: degraded}
+			res.Facts, res.Findings = nil, pipeline.Findings{Degraded: degraded}
 		}
 		return res, err
 	}}
@@ -146,6 +161,7 @@ func TestImage_AnswersWithTheHeadersOfTheContract(t *testing.T) {
 		"Cache-Control":           "max-age=3600",
 		"Last-Modified":           "Fri, 02 Jan 2026 03:04:05 GMT",
 		"Accept-Ranges":           "none",
+		"Cache-Status":            "focal; fwd=miss",
 		"Vary":                    "Accept",
 		"X-Content-Type-Options":  "nosniff",
 		"Content-Security-Policy": contentPolicy,

@@ -11,6 +11,7 @@ import (
 
 	"focal/core/pipeline"
 	"focal/core/vips"
+	"focal/server/results"
 	"focal/server/source"
 )
 
@@ -63,7 +64,11 @@ func whole(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, from, p, nil)
+	keeper, err := results.New(results.DefaultConfig(), p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, from, keeper, nil)
 }
 
 // chrome is what Chrome accepts for a picture.

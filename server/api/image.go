@@ -3,17 +3,27 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"focal/core/fault"
 	"focal/core/pipeline"
 	"focal/core/transform"
+	"focal/server/results"
 	"focal/server/source"
 
 	"github.com/valyala/fasthttp"
 )
 
-// image answers a transform: admit, understand (signature included), fetch, make, answer. rest is
+// asked is a transform that has been understood.
+type asked struct {
+	list     string // the options as they were written
+	options  transform.Options
+	ref      string // the source, as it was sent
+	warnings []string
+}
+
+// image answers a transform: admit, understand, fetch, make, answer. rest is
 // what follows the prefix, as it was sent.
 func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 	id := s.requestID()
@@ -24,45 +34,50 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 		return
 	}
 	defer s.admitted.Add(-1)
-	if source.Looped(string(ctx.Request.Header.Peek("Via"))) {
-		s.fail(ctx, fault.New(fault.Loop, "api.image", "this request comes from an image server that fetches its source here"))
-		return
-	}
 	// The client's leaving is not noticed, so the deadline is all that ends a
 	// request early.
 	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
 	defer cancel()
 
+	a, err := s.understand(ctx, rest, query)
+	if err == nil {
+		err = s.deliver(ctx, work, a)
+	}
+	if err == nil {
+		return
+	}
+	kind := fault.KindOf(err)
+	s.config.Log.Info("refused", "id", id, "kind", kind.String(), "error", err.Error(), "options", a.list, "source", a.ref)
+	s.fail(ctx, err)
+	if a.options.RedirectOnError {
+		s.redirect(ctx, kind, a.ref)
+	}
+}
+
+// understand checks the request and reads the URL: the signature covers it as
+// it was sent, and what is left of the query belongs to the source.
+func (s *Server) understand(ctx *fasthttp.RequestCtx, rest, query string) (a asked, err error) {
+	if source.Looped(string(ctx.Request.Header.Peek("Via"))) {
+		return a, fault.New(fault.Loop, "api.image", "this request comes from an image server that fetches its source here")
+	}
 	if len(s.config.SignKeys) > 0 {
-		var err error
 		if query, err = verify(s.config.SignKeys, imagePrefix+rest, query, time.Now()); err != nil {
-			s.fail(ctx, err)
-			return
+			return a, err
 		}
 	}
 	if query != "" {
-		rest += "?" + query // it belongs to the source
+		rest += "?" + query
 	}
-	opts, ref, err := transform.Split(rest)
-	if err != nil {
-		s.fail(ctx, err)
-		return
+	if a.list, a.ref, err = transform.Split(rest); err != nil {
+		return a, err
 	}
-	options, warnings, err := s.presets.parse(opts)
-	if err != nil {
-		s.fail(ctx, err)
-		return
+	if a.options, a.warnings, err = s.presets.parse(a.list); err != nil {
+		return a, err
 	}
-	options, asked := options.Resolve(hintsOf(func(name string) string { return string(ctx.Request.Header.Peek(name)) }))
-	ctx.Response.Header.Set("Vary", varyOf(asked))
-	if err := s.deliver(ctx, work, options, ref, warnings); err != nil {
-		kind := fault.KindOf(err)
-		s.config.Log.Info("refused", "id", id, "kind", kind.String(), "error", err.Error(), "options", opts, "source", ref)
-		s.fail(ctx, err)
-		if options.RedirectOnError {
-			s.redirect(ctx, kind, ref)
-		}
-	}
+	options, hints := a.options.Resolve(hintsOf(func(name string) string { return string(ctx.Request.Header.Peek(name)) }))
+	a.options = options
+	ctx.Response.Header.Set("Vary", varyOf(hints))
+	return a, nil
 }
 
 // redirect turns an answer of failure into one that leads to the source, where
@@ -81,24 +96,27 @@ func (s *Server) redirect(ctx *fasthttp.RequestCtx, kind fault.Kind, ref string)
 }
 
 // deliver fetches the source, has the picture made and answers with it.
-func (s *Server) deliver(ctx *fasthttp.RequestCtx, work context.Context, options transform.Options, ref string, warnings []string) error {
+func (s *Server) deliver(ctx *fasthttp.RequestCtx, work context.Context, a asked) error {
 	start := time.Now()
-	original, err := s.sources.Fetch(work, ref)
+	original, err := s.sources.Fetch(work, a.ref)
 	if err != nil {
 		return fetchError{err}
 	}
 	defer original.Release()
 	fetched := time.Since(start)
 
-	result, err := s.pictures.Make(work, pipeline.Request{
-		Source:  pipeline.Source{Bytes: original.Bytes, Digest: original.Digest},
-		Options: options,
-		Accept:  acceptOf(string(ctx.Request.Header.Peek("Accept"))),
+	result, err := s.pictures.Make(work, results.Request{
+		Request: pipeline.Request{
+			Source:  pipeline.Source{Bytes: original.Bytes, Digest: original.Digest},
+			Options: a.options,
+			Accept:  acceptOf(string(ctx.Request.Header.Peek("Accept"))),
+		},
+		Place: original.Place, Private: original.Private(),
 	})
 	if err != nil {
 		return err
 	}
-	result.Warnings = append(warnings, result.Warnings...)
+	result.Warnings = slices.Concat(a.warnings, result.Warnings) // its own are shared with others
 	s.answer(ctx, original, result, fetched)
 	return nil
 }

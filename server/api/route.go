@@ -30,12 +30,14 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.metrics.request(route, ctx.Response.StatusCode(), time.Since(start))
 	}()
 	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
-	if !ctx.IsGet() && !ctx.IsHead() {
-		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		s.text(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: want GET or HEAD\n")
+	if allowed, good := methods(ctx, route); !good {
+		ctx.Response.Header.Set("Allow", allowed)
+		s.text(ctx, fasthttp.StatusMethodNotAllowed, "method not allowed: want "+allowed+"\n")
 		return
 	}
 	switch route {
+	case "purge":
+		s.purge(ctx)
 	case "image":
 		s.image(ctx, strings.TrimPrefix(path, imagePrefix), query)
 	case "healthz":
@@ -51,12 +53,20 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 }
 
+// methods says which methods a route has, and whether the request's is one.
+func methods(ctx *fasthttp.RequestCtx, route string) (allowed string, good bool) {
+	if route == "purge" {
+		return "POST", ctx.IsPost()
+	}
+	return "GET, HEAD", ctx.IsGet() || ctx.IsHead()
+}
+
 // routeOf names the route of a path; the names are the metrics' label.
 func routeOf(path string) string {
 	switch {
 	case strings.HasPrefix(path, imagePrefix):
 		return "image"
-	case path == "/healthz", path == "/readyz", path == "/metrics":
+	case path == "/healthz", path == "/readyz", path == "/metrics", path == "/purge":
 		return path[1:]
 	case path == "/":
 		return "start"

@@ -6,6 +6,7 @@ import (
 
 	"focal/core/fault"
 	"focal/core/pipeline"
+	"focal/server/results"
 	"focal/server/source"
 )
 
@@ -65,7 +66,10 @@ type ServeConfig struct {
 	Models   InferenceConfig // used by embedded
 	Pictures pipeline.Config
 	Sources  source.Config
-	SignKeys []string // keys of which one must have signed a URL; none: no signatures
+	Results  results.Config // its Maker and Log are filled in
+	SignKeys []string       // keys of which one must have signed a URL; none: no signatures
+	// PurgeToken may purge, as any of SignKeys may; with neither nobody may.
+	PurgeToken string
 	// Presets are option lists by name; OnlyPresets serves no other.
 	Presets     map[string]string
 	OnlyPresets bool

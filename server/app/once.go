@@ -41,7 +41,7 @@ func NewOnce(pictures pipeline.Config, models InferenceConfig) (*Once, error) {
 		return h, err
 	})
 	var err error
-	o.pictures, err = pipeline.New(pictures, asker{lazy{o.open}})
+	o.pictures, err = pipeline.New(pictures, asker{client: lazy{o.open}})
 	return o, err
 }
 

@@ -9,19 +9,21 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"focal/core/fault"
 	"focal/core/pipeline"
 	"focal/core/vips"
 	"focal/server/api"
+	"focal/server/results"
 	"focal/server/source"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
 // drain is how long shutting down may take, from a fresh start: the context
@@ -43,6 +45,7 @@ type Server struct {
 	api      *api.Server
 	half     *half
 	sources  *source.Fetcher
+	results  *results.Keeper
 	log      *slog.Logger
 }
 
@@ -74,20 +77,50 @@ func (s *Server) build(c ServeConfig) error {
 		return err
 	}
 	c.Pictures.Observe = stepMetrics(registry)
-	pictures, err := pipeline.New(c.Pictures, asker{s.half.client})
+	models := newHeard(s.half.client.Status)
+	pictures, err := pipeline.New(c.Pictures, asker{s.half.client, models})
 	if err != nil {
 		return err
 	}
+	c.Results.Log = s.log
+	if c.Results.Maker, err = maker(c); err != nil {
+		return err
+	}
+	if s.results, err = results.New(c.Results, pictures, models); err != nil {
+		return err
+	}
+	registry.MustRegister(caches{s.sources, s.results})
 	a := api.DefaultConfig()
-	a.Version, a.Timeout, a.Log = c.Version, c.Timeout, s.log
+	a.Version, a.Timeout, a.Log, a.PurgeToken = c.Version, c.Timeout, s.log, c.PurgeToken
 	a.SignKeys, a.Presets, a.OnlyPresets = c.SignKeys, c.Presets, c.OnlyPresets
 	a.Admitted = c.Pictures.Workers + c.Queue
 	a.Configured = c.Sources.Root != "" || len(c.Sources.Origins) > 0
 	a.Samples = func() []string { return samples(c.Sources.Root) }
 	a.Ready = s.half.ready(c.Version)
 	a.Registry, a.Gatherer = registry, s.half.gatherers(registry)
-	s.api, err = api.New(a, s.sources, pictures)
+	s.api, err = api.New(a, s.sources, s.results)
 	return err
+}
+
+// maker names what every picture depends on that no request says: the program
+// by its bytes, since a version may stand for many builds, the library that
+// draws, and the limits.
+func maker(c ServeConfig) (string, error) {
+	program := []byte(c.Version)
+	if c.Results.Dir != "" || c.Results.Bucket != "" { // what is in memory is of this process
+		f, err := os.Open("/proc/self/exe")
+		if err != nil {
+			return "", fault.New(fault.Unavailable, "app.maker", "%w", err)
+		}
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			return "", fault.New(fault.Unavailable, "app.maker", "%w", err)
+		}
+		program = h.Sum(nil)
+	}
+	p := c.Pictures
+	return fmt.Sprintf("%x vips %s limits %d %d %d", program, vips.Version(), p.MaxPixels, p.MaxSide, p.MaxBytes), nil
 }
 
 // Address is where the server listens.
@@ -118,6 +151,9 @@ func (s *Server) Close(ctx context.Context) error {
 	} else {
 		errs = append(errs, s.listener.Close())
 	}
+	if s.results != nil {
+		errs = append(errs, s.results.Close(ctx))
+	}
 	if s.half != nil {
 		errs = append(errs, s.half.close(ctx))
 	}
@@ -125,27 +161,4 @@ func (s *Server) Close(ctx context.Context) error {
 		errs = append(errs, s.sources.Close(ctx))
 	}
 	return errors.Join(errs...)
-}
-
-// newRegistry returns a registry with Go's and the process's collectors.
-func newRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "focal_vips_memory_bytes", Help: "Bytes that libvips holds in pixel buffers; decoders' memory is not in it.",
-		}, func() float64 { now, _ := vips.Memory(); return float64(now) }),
-	)
-	return r
-}
-
-// stepMetrics returns the pipeline's observer.
-func stepMetrics(r prometheus.Registerer) func(string, time.Duration) {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "focal_render_duration_seconds", Help: "Time of the steps of making a picture: probe, look, infer, render.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
-	}, []string{"step"})
-	r.MustRegister(h)
-	return func(step string, d time.Duration) { h.WithLabelValues(step).Observe(d.Seconds()) }
 }

@@ -193,6 +193,20 @@ func (b *Bucket) Put(ctx context.Context, name string, data []byte) error {
 	return failure(err)
 }
 
+// List returns the names, without folder and slash, of all objects whose names
+// start with these.
+func (b *Bucket) List(ctx context.Context, folder string) ([]string, error) {
+	prefix := b.key(folder) + "/"
+	var names []string
+	for o := range b.core.ListObjectsIter(ctx, b.name, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+		if o.Err != nil {
+			return names, failure(o.Err)
+		}
+		names = append(names, strings.TrimPrefix(o.Key, prefix))
+	}
+	return names, nil
+}
+
 // DeleteBelow deletes every object whose name starts with folder and a slash.
 func (b *Bucket) DeleteBelow(ctx context.Context, folder string) error {
 	var errs []error

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,8 +102,15 @@ func deleteBelow(t *testing.T, cfg Config) {
 			t.Fatal(err)
 		}
 	}
+	names, err := b.List(ctx, "deep")
+	if slices.Sort(names); err != nil || !slices.Equal(names, []string{"b.jpg", "ä +&.jpg"}) {
+		t.Errorf("below deep are %q, %v", names, err)
+	}
 	if err := b.DeleteBelow(ctx, "deep"); err != nil {
 		t.Fatal(err)
+	}
+	if names, err := b.List(ctx, "deep"); err != nil || len(names) != 0 {
+		t.Errorf("after the deletion %q are below deep, %v", names, err)
 	}
 	for name, want := range map[string]error{"deep/b.jpg": ErrNotFound, "deep/ä +&.jpg": ErrNotFound, "deeper/c.jpg": nil, "a.jpg": nil} {
 		o, err := b.Get(ctx, name, "")

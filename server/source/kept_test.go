@@ -173,6 +173,29 @@ func TestCache_KeepsNothingItMustNot(t *testing.T) {
 	}
 }
 
+// RFC 9111 §4.1: a kept answer is for requests with the same values of what
+// Vary names. All of ours have, whatever the client of the transform accepts;
+// so an origin that chooses by Accept always chooses the same for us.
+func TestCache_ObeysVaryByAskingAlwaysInTheSameWords(t *testing.T) {
+	var accepted []string
+	origin := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		accept := r.Header.Get("Accept")
+		accepted = append(accepted, accept)
+		w.Header().Set("Vary", "Accept, User-Agent, Accept-Encoding, Cookie")
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = w.Write([]byte("for " + accept + r.Header.Get("Cookie")))
+	})
+	f := newFetcher(t, func(c *Config) { c.Origins = []string{origin} })
+	for _, ref := range []string{"a.jpg", "a.jpg", "b.jpg"} {
+		if got := get(t, f, ref); got != "for image/*" {
+			t.Errorf("%s: %q", ref, got)
+		}
+	}
+	if len(accepted) != 2 || accepted[0] != accepted[1] {
+		t.Errorf("the origin was asked for %q", accepted)
+	}
+}
+
 func TestCache_KeepsNothingBehindARedirect(t *testing.T) {
 	var asked atomic.Int32
 	origin := serve(t, func(w http.ResponseWriter, r *http.Request) {

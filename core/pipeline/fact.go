@@ -1,0 +1,66 @@
+package pipeline
+
+import (
+	"fmt"
+
+	"focal/core/pixel"
+	"focal/core/transform"
+)
+
+// Task is a question to vision.
+type Task string
+
+// The tasks, by the names that answers and models have for them.
+const (
+	TaskFace       Task = "face"
+	TaskForeground Task = "foreground"
+)
+
+// Tasks lists what the answer to o depends on besides o and the source.
+func Tasks(o transform.Options) []Task {
+	var tasks []Task
+	if o.NeedsFaces() {
+		tasks = append(tasks, TaskFace)
+	}
+	if o.NeedsForeground() {
+		tasks = append(tasks, TaskForeground)
+	}
+	return tasks
+}
+
+// Fact is what an answer says of one finding.
+type Fact struct {
+	Task     Task
+	Model    string
+	Digest   pixel.Digest // of the model
+	Provider string
+	How      string
+	Detail   string // what was found, in the form name=value
+}
+
+func (f Findings) facts() []Fact {
+	var all []Fact
+	if v := f.Faces; v != nil {
+		all = append(all, v.fact(TaskFace, fmt.Sprintf("count=%d", len(v.Value))))
+	}
+	if v := f.Foreground; v != nil {
+		all = append(all, v.fact(TaskForeground, fmt.Sprintf("coverage=%.4g", Coverage(v.Value))))
+	}
+	return all
+}
+
+func (f *Finding[T]) fact(t Task, detail string) Fact {
+	return Fact{Task: t, Model: f.Model, Digest: f.Digest, Provider: f.Provider, How: f.How, Detail: detail}
+}
+
+// Coverage returns how much of the picture is foreground, 0 to 1.
+func Coverage(m pixel.Mask) float64 {
+	if len(m.Pix) == 0 {
+		return 0
+	}
+	var sum int64
+	for _, v := range m.Pix {
+		sum += int64(v)
+	}
+	return float64(sum) / 255 / float64(len(m.Pix))
+}
