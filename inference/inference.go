@@ -78,12 +78,12 @@ type Facts struct {
 	// Threshold is the manifest's: which faces are left out for those who name
 	// none. Zero for a task without one.
 	Threshold float64
-	Source   pixel.Size    // the size of the oriented source; the look's where it is not known
-	Prepare  time.Duration // look to tensor; zero unless How is Run, and over a socket
-	Queue    time.Duration // waited for the device; zero unless How is Run
-	Run      time.Duration // the batch ran; zero unless How is Run
-	Decode   time.Duration // tensors to the answer; as Prepare
-	Batch    int           // pictures in that batch; zero unless How is Run
+	Source    pixel.Size    // the size of the oriented source; the look's where it is not known
+	Prepare   time.Duration // look to tensor; zero unless How is Run, and over a socket
+	Queue     time.Duration // waited for the device; zero unless How is Run
+	Run       time.Duration // the batch ran; zero unless How is Run
+	Decode    time.Duration // tensors to the answer; as Prepare
+	Batch     int           // pictures in that batch; zero unless How is Run
 }
 
 // Faces is an answer: faces by falling score, in fractions of the source.

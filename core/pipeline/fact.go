@@ -52,15 +52,3 @@ func (f Findings) facts() []Fact {
 func (f *Finding[T]) fact(t Task, detail string) Fact {
 	return Fact{Task: t, Model: f.Model, Digest: f.Digest, Provider: f.Provider, How: f.How, Detail: detail}
 }
-
-// Coverage returns how much of the picture is foreground, 0 to 1.
-func Coverage(m pixel.Mask) float64 {
-	if len(m.Pix) == 0 {
-		return 0
-	}
-	var sum int64
-	for _, v := range m.Pix {
-		sum += int64(v)
-	}
-	return float64(sum) / 255 / float64(len(m.Pix))
-}
