@@ -30,26 +30,38 @@ func SubjectFocus(src pixel.Size, s Subject, zoom float64, t Target) Focus {
 // be, see FaceWindow. On each axis it stands
 //
 //  1. where that of the face would, if it holds the whole box,
-//  2. else where it holds most of the subject, as near to there as can be.
+//  2. else as near to there as it can while it holds enough of the subject.
 func SubjectWindow(src pixel.Size, s Subject, zoom float64, t Target) Window {
 	w := FaceWindow(src, s.Box, zoom, t)
 	pw, ph := float64(src.Width), float64(src.Height)
 	if s.Box.W*pw > w.W { // 2
-		w.X = fullest(s.Across, pw, w.W, w.X)
+		w.X = fullest(s.Across, pw, w.W, w.X, enoughAcross)
 	}
 	if s.Box.H*ph > w.H {
-		w.Y = fullest(s.Down, ph, w.H, w.Y)
+		w.Y = fullest(s.Down, ph, w.H, w.Y, enoughDown)
 	}
 	return w
 }
 
+// What will do of the most that a window could hold. From left to right the
+// bulk is the subject. From top to bottom it is the broad lower part of things
+// that stand and sit, and the head is above it.
+const (
+	enoughAcross = 1
+	enoughDown   = 0.9
+)
+
 // fullest returns where on a stretch of 0..whole a window of the given length
-// holds most of profile; of several places, the nearest to at.
+// holds enough of the most of profile that it could: of such places the nearest
+// to at.
 //
 // Between two places where neither end of the window crosses a border of the
-// profile's parts, what it holds changes evenly, so that only those places and
-// at itself can be the best.
-func fullest(profile []float64, whole, length, at float64) float64 {
+// profile's parts, what it holds changes evenly, so that it holds most at one of
+// them; the nearest is looked for among them, and at.
+func fullest(profile []float64, whole, length, at, enough float64) float64 {
+	if len(profile) == 0 {
+		return at
+	}
 	part := whole / float64(len(profile))
 	sums := make([]float64, len(profile)+1)
 	for i, v := range profile {
@@ -59,25 +71,22 @@ func fullest(profile []float64, whole, length, at float64) float64 {
 		i := min(int(x/part), len(profile)-1)
 		return sums[i] + profile[i]*(x/part-float64(i))
 	}
-	best := at
-	most := math.Inf(-1)
-	try := func(x float64) {
-		x = clamp(x, 0, whole-length)
+	held := func(x float64) float64 { return before(x+length) - before(x) }
+	places := []float64{clamp(at, 0, whole-length)}
+	for i := range sums {
+		border := float64(i) * part
+		places = append(places, clamp(border, 0, whole-length), clamp(border-length, 0, whole-length))
+	}
+	most := 0.0
+	for _, x := range places {
+		most = math.Max(most, held(x))
+	}
+	best := math.Inf(1)
+	for _, x := range places {
 		const slack = 1e-9
-		switch held := before(x+length) - before(x); {
-		case held > most+slack*sums[len(profile)]:
-			best, most = x, held
-		case held >= most-slack*sums[len(profile)] && math.Abs(x-at) < math.Abs(best-at):
+		if held(x) >= (enough-slack)*most && math.Abs(x-at) < math.Abs(best-at) {
 			best = x
 		}
-	}
-	if len(profile) == 0 {
-		return best
-	}
-	try(at)
-	for i := range sums {
-		try(float64(i) * part)
-		try(float64(i)*part - length)
 	}
 	return best
 }
