@@ -20,9 +20,11 @@ const (
 //  2. A format was asked for that shows one: one.
 //  3. A cut-out, or the mask: one, with a warning. The mask is the first
 //     frame's, and wrong for any other.
-//  4. More pixels than --max-pixels, before or after: refused.
-//  5. More than are transformed whole: one, with a warning.
-//  6. Else all.
+//  4. Faces are to be hidden: one, with a warning. They are looked for in it
+//     alone, and no frame leaves in which nobody looked.
+//  5. More pixels than --max-pixels, before or after: refused.
+//  6. More than are transformed whole: one, with a warning.
+//  7. Else all.
 func (p plan) frames(info vips.Info, o transform.Options, maxPixels int64) (n int, warning string, err error) {
 	if !info.Animated() || o.FirstFrame { // 1
 		return 1, "", nil
@@ -35,17 +37,20 @@ func (p plan) frames(info vips.Info, o transform.Options, maxPixels int64) (n in
 	if o.Segment != transform.SegmentNone || o.Mask { // 3
 		return 1, "the mask is of the first frame of the animation, which alone is kept", nil
 	}
+	if o.BlurFaces { // 4
+		return 1, "blur-faces keeps the first frame of an animation, in which alone faces are looked for", nil
+	}
 	count := int64(info.Pages)
 	before := count * int64(info.Stored.Width) * int64(info.Stored.Height)
 	after := count * int64(p.size.Width) * int64(p.size.Height)
-	if before > maxPixels || after > maxPixels { // 4
+	if before > maxPixels || after > maxPixels { // 5
 		return 0, "", fault.New(fault.TooLarge, "pipeline.frames", "%d frames of %d×%d, to be %d×%d, are more than --max-pixels %d; anim=false takes the first",
 			count, info.Stored.Width, info.Stored.Height, p.size.Width, p.size.Height, maxPixels)
 	}
-	if before > maxAnimation || after > maxAnimation || count > maxFrames { // 5
+	if before > maxAnimation || after > maxAnimation || count > maxFrames { // 6
 		return 1, "animation too large: the first frame alone", nil
 	}
-	return info.Pages, "", nil // 6
+	return info.Pages, "", nil // 7
 }
 
 // animate draws all frames in the same way.

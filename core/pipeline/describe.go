@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"focal/core/fault"
+	"focal/core/geometry"
 	"focal/core/pixel"
 	"focal/core/vips"
 )
@@ -18,7 +19,8 @@ type description struct {
 	Height     int                  `json:"height"`
 	Original   original             `json:"original"`
 	Faces      []describedFace      `json:"faces,omitempty"`
-	Crop       *[4]float64          `json:"crop,omitempty"` // of the working picture, in its pixels
+	Blurred    [][4]float64         `json:"blurred,omitempty"` // what blur-faces covers
+	Crop       *[4]float64          `json:"crop,omitempty"`    // of the working picture, in its pixels
 	Foreground *describedForeground `json:"foreground,omitempty"`
 }
 
@@ -56,6 +58,11 @@ func describe(r Request, info vips.Info, pl plan, found Findings) (Result, error
 		d.Faces = make([]describedFace, 0, len(found.Faces.Value))
 		for _, f := range found.Faces.Value {
 			d.Faces = append(d.Faces, pl.describeFace(f))
+		}
+	}
+	if found.Hidden != nil {
+		for _, f := range found.Hidden.Value {
+			d.Blurred = append(d.Blurred, pl.onResult(pl.frame.Box(geometry.Grow(f.Box, hideGrow))))
 		}
 	}
 	if r.Options.CropsToFaces() || r.Options.CropsToForeground() {

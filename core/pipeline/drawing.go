@@ -19,7 +19,8 @@ import (
 func (p *Pipeline) drawing(ctx context.Context, r Request) (Result, error) {
 	start := time.Now()
 	facts := r.Options.Format == transform.FormatJSON
-	body, dropped, err := p.sanitise(ctx, r.Source.Bytes, !facts)
+	// Nobody looks for faces in the pictures inside, so none of them may stay.
+	body, dropped, err := p.sanitise(ctx, r.Source.Bytes, !facts && !r.Options.BlurFaces)
 	if err != nil {
 		return Result{}, err
 	}
@@ -32,6 +33,9 @@ func (p *Pipeline) drawing(ctx context.Context, r Request) (Result, error) {
 	}
 	if ignored := inapplicable(r.Options); ignored != (transform.Options{}) {
 		res.Warnings = append(res.Warnings, "SVG is never rasterised, ignored: "+ignored.Canonical())
+	}
+	if r.Options.BlurFaces && !facts {
+		res.Warnings = append(res.Warnings, "blur-faces drops the pictures inside an SVG")
 	}
 	if dropped > 0 {
 		res.Warnings = append(res.Warnings, fmt.Sprintf("embedded pictures dropped: %d", dropped))
@@ -51,7 +55,7 @@ func inapplicable(o transform.Options) transform.Options {
 	}
 	o.Auto = transform.Auto{}
 	o.Quality, o.SlowQuality, o.Fast, o.Metadata = 0, 0, false, transform.MetadataCopyright
-	o.FirstFrame, o.RedirectOnError = false, false
+	o.FirstFrame, o.RedirectOnError, o.BlurFaces = false, false, false
 	return o
 }
 

@@ -40,8 +40,8 @@ type Fact struct {
 
 func (f Findings) facts() []Fact {
 	var all []Fact
-	if v := f.Faces; v != nil {
-		all = append(all, v.fact(TaskFace, fmt.Sprintf("count=%d", len(v.Value))))
+	if v, ok := f.faceFact(); ok {
+		all = append(all, v)
 	}
 	if v := f.Foreground; v != nil {
 		all = append(all, v.fact(TaskForeground, fmt.Sprintf("coverage=%.4g", Coverage(v.Value))))
@@ -51,4 +51,23 @@ func (f Findings) facts() []Fact {
 
 func (f *Finding[T]) fact(t Task, detail string) Fact {
 	return Fact{Task: t, Model: f.Model, Digest: f.Digest, Provider: f.Provider, How: f.How, Detail: detail}
+}
+
+// faceFact is one fact of both questions about faces. Did two models answer
+// them, which a change of models may do, it has no digest.
+func (f Findings) faceFact() (Fact, bool) {
+	crop, hidden := f.Faces, f.Hidden
+	switch {
+	case crop == nil && hidden == nil:
+		return Fact{}, false
+	case hidden == nil:
+		return crop.fact(TaskFace, fmt.Sprintf("count=%d", len(crop.Value))), true
+	case crop == nil:
+		return hidden.fact(TaskFace, fmt.Sprintf("blurred=%d", len(hidden.Value))), true
+	}
+	v := crop.fact(TaskFace, fmt.Sprintf("count=%d; blurred=%d", len(crop.Value), len(hidden.Value)))
+	if crop.Digest != hidden.Digest {
+		v.Digest = pixel.Digest{}
+	}
+	return v, true
 }

@@ -17,8 +17,8 @@ import (
 //     picture with an EXIF orientation is not the result but for readers who
 //     know of it.
 //  4. All frames are asked for, or there is one.
-//  5. No step changes a pixel: no colour behind transparency, no cut-out, no
-//     adjustment, no blur; the colours are those of the result already.
+//  5. No step changes a pixel: no hidden face, no colour behind transparency, no
+//     cut-out, no adjustment, no blur; the colours are those of the result already.
 func (p *picture) satisfies(r Request, info vips.Info) bool {
 	o := p.options
 	if o.Quality > 0 || o.Format == transform.FormatBaselineJPEG { // 1
@@ -38,7 +38,7 @@ func (p *picture) satisfies(r Request, info vips.Info) bool {
 		return false
 	}
 	_, grounded := ground(o.Background)
-	return !(grounded && info.Alpha) && p.mask == nil && o.Adjust == (transform.Adjust{}) && o.Blur == 0 && info.Standard // 5
+	return !(grounded && info.Alpha) && len(p.hidden) == 0 && p.mask == nil && o.Adjust == (transform.Adjust{}) && o.Blur == 0 && info.Standard // 5
 }
 
 // clean says whether a file may leave untouched: nothing after its end, where

@@ -23,17 +23,20 @@ type plan struct {
 	size     pixel.Size // the result
 	load     vips.LoadOptions
 	pages    int // frames that are drawn
+	hides    bool
 	warnings []string
 }
 
 // draft makes the plan.
 func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan, error) {
-	p := plan{border: o.Drawn()}
+	p := plan{border: o.Drawn(), hides: found.Hidden != nil}
 	var warning string
 	p.frame, warning = frameOf(o, info.Oriented, found)
 	p.working = p.frame.Size(info.Oriented)
 	if found.Faces != nil {
 		p.chooseFaces(o, found.Faces.Value)
+	} else if found.Hidden != nil && len(found.Hidden.Value) == 0 {
+		p.warn("no face was found")
 	}
 	if found.Foreground != nil {
 		p.findSubject(found.Foreground.Value)
@@ -83,7 +86,11 @@ func (p plan) memory(info vips.Info) int64 {
 		info.Stored.Height *= p.pages // the frames, held together
 		return info.DecodeMemory(1, true)
 	}
-	return info.DecodeMemory(p.load.Shrink, p.load.Random || info.Orientation > 1)
+	need := info.DecodeMemory(p.load.Shrink, p.load.Random || info.Orientation > 1)
+	if p.hides {
+		need = max(need, lookMemory(info)) // it is gone before the picture comes
+	}
+	return need
 }
 
 // window returns the part of the loaded picture to keep, on whole pixels.

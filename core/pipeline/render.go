@@ -15,14 +15,15 @@ type picture struct {
 	plan    plan
 	options transform.Options
 	mask    *pixel.Mask // nil unless a cut-out or the mask was asked for
+	hidden  []hiddenFace
 	format  vips.Format // set once it is known whether there is transparency
 }
 
 // steps are the work on a picture, in Cloudflare's documented order:
 // orientation and colour come with loading; then trim, flip, rotate, crop and
-// resize; then, in an order of ours, adjustments and blur; then the background and the border. The mask belongs to the oriented source, so it
-// is attached first, and is turned, cut and scaled with the picture.
-var steps = []func(*picture) error{cutOut, trim, flip, rotate, crop, resize, adjust, blur, background, pad, border, flatten, grey}
+// resize; then, in an order of ours, adjustments and blur; then the background and the border. Faces that are hidden and the mask belong to
+// the oriented source, so they come first, and are turned, cut and scaled with the picture.
+var steps = []func(*picture) error{hide, cutOut, trim, flip, rotate, crop, resize, adjust, blur, background, pad, border, flatten, grey}
 
 // render runs the steps over the full picture and encodes it, under a slot.
 // It is deterministic: same source, options, findings and accept, same bytes.
@@ -56,6 +57,13 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 		paint, pic.format = pic.animate, chooseAnimated(r.Options, r.Accept)
 	} else if pic.format, warning = chooseFormat(r.Options, r.Accept, pl.size, transparent); warning != "" {
 		res.Warnings = append(res.Warnings, warning)
+	}
+	if found.Hidden != nil && len(found.Hidden.Value) > 0 {
+		look, err := vips.Look(r.Source.Bytes, info)
+		if err != nil {
+			return Result{}, err
+		}
+		pic.hidden = hiddenFaces(look, found.Hidden.Value)
 	}
 	image, err := paint(r.Source.Bytes, info)
 	if err != nil {

@@ -43,7 +43,10 @@ type Finding[T any] struct {
 // Findings is all that rendering may know of what is in a picture. It is an
 // argument of rendering, never a call inside it.
 type Findings struct {
-	Faces      *Finding[[]pixel.Face]
+	Faces *Finding[[]pixel.Face]
+	// Hidden are the faces that blur-faces covers: more than Faces, since less
+	// sure ones are among them.
+	Hidden     *Finding[[]pixel.Face]
 	Foreground *Finding[pixel.Mask]
 	// Salient is where the most salient window of the target's aspect begins,
 	// in fractions of the trimmed source that a crop leaves over.
@@ -160,16 +163,8 @@ func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings
 	// The questions run side by side and fail apart: a crop has a ladder, a
 	// picture that is to show the mask has none.
 	var g errgroup.Group
-	if r.Options.CropsToFaces() {
-		g.Go(func() error {
-			f, err := p.vision.Faces(ctx, subject, lowest(r.Options.Faces.MinScore))
-			if err == nil {
-				found.Faces = &f
-				return nil
-			}
-			found.Degraded, err = p.descend("face", err)
-			return err
-		})
+	if r.Options.NeedsFaces() {
+		g.Go(func() error { return p.askFaces(ctx, r.Options, subject, &found) })
 	}
 	if r.Options.NeedsForeground() {
 		g.Go(func() error {
@@ -187,12 +182,31 @@ func (p *Pipeline) ask(ctx context.Context, r Request, info vips.Info) (Findings
 	return found, look.took(), err
 }
 
-// lowest is a score as vision is asked for it.
-func lowest(score transform.Number) *float64 {
-	if !score.Set {
-		return nil
+// askFaces asks for the faces of a crop, and for those that are hidden. The
+// second question comes after the first: its answer is known then. Only the
+// first has a ladder: no picture leaves with faces that were to be hidden.
+func (p *Pipeline) askFaces(ctx context.Context, o transform.Options, s Subject, found *Findings) error {
+	if o.CropsToFaces() {
+		var lowest *float64
+		if o.Faces.MinScore.Set {
+			lowest = &o.Faces.MinScore.Value
+		}
+		f, err := p.vision.Faces(ctx, s, lowest)
+		if err == nil {
+			found.Faces = &f
+		} else if found.Degraded, err = p.descend("face", err); err != nil {
+			return err
+		}
 	}
-	return &score.Value
+	if o.BlurFaces {
+		lowest := hiddenScore(o)
+		f, err := p.vision.Faces(ctx, s, &lowest)
+		if err != nil {
+			return err
+		}
+		found.Hidden = &f
+	}
+	return nil
 }
 
 // visionContext leaves of ctx's time what rendering needs, but never more than
@@ -261,11 +275,15 @@ func (l *look) took() time.Duration {
 	return l.spent
 }
 
+// lookMemory estimates what making a look takes.
+func lookMemory(info vips.Info) int64 {
+	factor := float64(max(info.Oriented.Width, info.Oriented.Height)) / pixel.LookSide
+	return info.DecodeMemory(vips.ShrinkOnLoad(info.Format, factor), info.Orientation > 1)
+}
+
 // look makes a look under a slot.
 func (p *Pipeline) look(ctx context.Context, file []byte, info vips.Info) (pixel.Buffer, error) {
-	factor := float64(max(info.Oriented.Width, info.Oriented.Height)) / pixel.LookSide
-	shrink := vips.ShrinkOnLoad(info.Format, factor)
-	release, err := p.slots.take(ctx, info.DecodeMemory(shrink, info.Orientation > 1))
+	release, err := p.slots.take(ctx, lookMemory(info))
 	if err != nil {
 		return pixel.Buffer{}, err
 	}

@@ -1,7 +1,7 @@
 package transform
 
 // NeedsFaces says whether faces are to be looked for.
-func (o Options) NeedsFaces() bool { return o.CropsToFaces() }
+func (o Options) NeedsFaces() bool { return o.CropsToFaces() || o.BlurFaces }
 
 // NeedsForeground says whether the foreground mask is needed.
 func (o Options) NeedsForeground() bool { return o.CropsToForeground() || o.ShowsForeground() }
@@ -34,18 +34,17 @@ func (o *Options) settleGravity(w *warnings) {
 		o.Zoom = 0
 		w.add("zoom is ignored: it needs gravity=face or foreground")
 	}
-	for _, given := range []struct {
-		is   bool
-		name string
-	}{
-		{o.Faces.Which > 0, "faces"}, {o.Faces.Padding > 0, "face-padding"}, {o.Faces.MinScore.Set, "face-min-score"},
-	} {
-		if given.is && !face {
-			w.add("%s is ignored: it needs gravity=face", given.name)
-		}
+	if o.Faces.Which > 0 && !face {
+		o.Faces.Which = 0
+		w.add("faces is ignored: it needs gravity=face")
 	}
-	if !face {
-		o.Faces = Faces{}
+	if o.Faces.Padding > 0 && !face {
+		o.Faces.Padding = 0
+		w.add("face-padding is ignored: it needs gravity=face")
+	}
+	if o.Faces.MinScore.Set && !face && !o.BlurFaces {
+		o.Faces.MinScore = Number{}
+		w.add("face-min-score is ignored: it needs gravity=face or blur-faces")
 	}
 	// Who speaks of the room round faces wants no more than that.
 	if o.Faces.Padding > 0 && o.Zoom == 0 {
@@ -53,5 +52,21 @@ func (o *Options) settleGravity(w *warnings) {
 	}
 	if o.Faces.Padding == 1 { // the default, which is 0
 		o.Faces.Padding = 0
+	}
+}
+
+// settleHiding drops what would show the faces that blur-faces hides: the
+// source itself, and metadata, where small copies of a picture are kept.
+func (o *Options) settleHiding(w *warnings) {
+	if !o.BlurFaces {
+		return
+	}
+	if o.RedirectOnError {
+		o.RedirectOnError = false
+		w.add("onerror=redirect is ignored beside blur-faces: it would show the faces")
+	}
+	if o.Metadata == MetadataKeep {
+		o.Metadata = MetadataCopyright
+		w.add("metadata=keep is ignored beside blur-faces: metadata may show the faces")
 	}
 }

@@ -38,6 +38,7 @@ type Options struct {
 	Border        Border
 	Adjust        Adjust
 	Blur          float64
+	BlurFaces     bool // every face is made unrecognisable
 	FirstFrame    bool // anim=false
 	// RedirectOnError sends a client on to the source when the picture cannot
 	// be made.

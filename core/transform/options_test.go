@@ -55,7 +55,8 @@ func TestOptions_NeedFacesOnlyWhereTheyDecide(t *testing.T) {
 		"gravity=face,width=200,height=200":                 false, // scale-down crops nothing
 		"gravity=face,width=200,fit=cover":                  false, // neither does one side
 		"gravity=auto,width=200,height=200,fit=cover":       false,
-		"format=json": false,
+		"format=json":  false,
+		"blur-faces=1": true,
 	} {
 		if got := mustParse(t, list).NeedsFaces(); got != want {
 			t.Errorf("%s: got %v", list, got)
