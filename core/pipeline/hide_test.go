@@ -312,3 +312,33 @@ func TestBlurFaces_HidesCrowds(t *testing.T) {
 		}
 	}
 }
+
+// Both questions about faces are one fact, which names the model of both.
+func TestFacts_CountWhatIsHidden(t *testing.T) {
+	a, b := pixel.Digest{1}, pixel.Digest{2}
+	two := &Finding[[]pixel.Face]{Value: make([]pixel.Face, 2), Model: "m", Digest: a, How: "run"}
+	three := &Finding[[]pixel.Face]{Value: make([]pixel.Face, 3), Model: "m", Digest: a, How: "hit"}
+	other := &Finding[[]pixel.Face]{Model: "n", Digest: b, How: "run"}
+	for _, c := range []struct {
+		found  Findings
+		detail string
+		digest pixel.Digest
+		how    string
+	}{
+		{Findings{Faces: two}, "count=2", a, "run"},
+		{Findings{Hidden: three}, "blurred=3", a, "hit"},
+		{Findings{Faces: two, Hidden: three}, "count=2; blurred=3", a, "run"},
+		{Findings{Faces: two, Hidden: other}, "count=2; blurred=0", pixel.Digest{}, "run"},
+	} {
+		facts := c.found.facts()
+		if len(facts) != 1 {
+			t.Fatalf("%d facts", len(facts))
+		}
+		if f := facts[0]; f.Task != TaskFace || f.Detail != c.detail || f.Digest != c.digest || f.How != c.how {
+			t.Errorf("got %+v, want %+v", f, c)
+		}
+	}
+	if facts := (Findings{}).facts(); len(facts) != 0 {
+		t.Errorf("of nothing: %v", facts)
+	}
+}
