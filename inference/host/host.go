@@ -263,64 +263,6 @@ func (h *Host) Close(ctx context.Context) error {
 	return err
 }
 
-// Status describes the models of the repository and which of them are loaded.
-func (h *Host) Status(context.Context) inference.Status {
-	st := inference.Status{State: inference.StateReady, Provider: h.engine.Provider(), Reason: h.cfg.Reason}
-	snap, ok := h.loop.snapshot()
-	if !ok {
-		st.State, st.Reason = inference.StateDown, "inference has been closed"
-	}
-	known := map[sched.ModelID]sched.ModelSnapshot{}
-	for _, m := range snap.Models {
-		known[m.ID] = m
-	}
-	defaults := map[models.Task]string{}
-	for _, task := range tasks {
-		defaults[task], _ = h.catalog.defaultName(task)
-	}
-	present := map[string]bool{}
-	list, err := h.repo.Models()
-	if err != nil && st.Reason == "" {
-		st.Reason = err.Error()
-	}
-	for _, m := range list {
-		present[m.Name] = true
-		ms := inference.ModelStatus{
-			Name: m.Name, Version: m.Version, Task: m.Task, SHA256: m.File.String(),
-			Recipe: models.RecipeDigest(m.Manifest).String(), Threshold: m.Defaults.Threshold,
-			State: "idle", Default: defaults[m.Task] == m.Name,
-		}
-		describe(&ms, known[modelID(m)])
-		if h.catalog.isAway(m.Name) {
-			ms.State = "unloaded"
-		}
-		st.Models = append(st.Models, ms)
-	}
-	for _, task := range tasks {
-		switch name := defaults[task]; {
-		case name == "":
-			st.Missing = append(st.Missing, fmt.Sprintf("a model for task %s", task))
-		case !present[name]:
-			st.Missing = append(st.Missing, name)
-		}
-	}
-	return st
-}
-
-var tasks = [...]models.Task{models.TaskFace, models.TaskForeground}
-
-// describe adds what the scheduler knows of a model.
-func describe(ms *inference.ModelStatus, m sched.ModelSnapshot) {
-	switch {
-	case m.State == "loading":
-		ms.State = "loading"
-	case m.State == "resident":
-		ms.State, ms.Memory = "resident", m.Booked
-	case m.Err != nil:
-		ms.State, ms.Error = "failed", m.Err.Error()
-	}
-}
-
 // gate counts who is inside, and lets nobody in once it is shut.
 type gate struct {
 	mu     sync.Mutex // protects inside and closed

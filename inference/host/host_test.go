@@ -555,6 +555,11 @@ func TestHost_RefusesTheImpossibleByName(t *testing.T) {
 	open(t, func(c *Config) { c.Budget = 90 }, func(t *testing.T, h *house) {
 		_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(1, 80)})
 		expectKind(t, err, fault.TooLarge, "--memory-budget")
+		for _, m := range h.Status(t.Context()).Models { // the one that nobody has asked for too
+			if m.State != "failed" || !strings.Contains(m.Error, "--memory-budget is 90 bytes") {
+				t.Errorf("status %+v", m)
+			}
+		}
 		bad := -1.0
 		_, err = h.Faces(t.Context(), inference.FacesRequest{Subject: photo(1, 80), Threshold: &bad})
 		expectKind(t, err, fault.Invalid, "threshold")

@@ -68,6 +68,18 @@ func (s *Scheduler) fixed(m *model) int64 {
 	return sum
 }
 
+// Never returns why a model can never be loaded and run within the budget, or
+// not while other processes hold what they do; nil: it can. Of one that is not
+// known its Spec counts.
+func (s *Scheduler) Never(spec Spec) error {
+	m := s.byID[spec.ID]
+	if m == nil {
+		m = &model{Spec: spec}
+	}
+	_, err := s.never(m, toLoad)
+	return err
+}
+
 // never reports, by name, a model that can never run on canvas c, or not while
 // other processes hold what they do.
 func (s *Scheduler) never(m *model, c Canvas) (Reason, error) {

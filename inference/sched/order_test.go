@@ -141,3 +141,18 @@ func TestScheduler_ReportsTheNewVersionThatWasLoadedOnRequest(t *testing.T) {
 	w.ask("a1") // the old one goes on serving
 	w.expect(t, "load a2", "refuse 2 load_failed", "run a1 [3]")
 }
+
+func TestScheduler_SaysWhatCanNeverBeLoadedBeforeAnybodyAsks(t *testing.T) {
+	pinned := large("a")
+	pinned.Pinned = true
+	w := newWorld(t, nil, pinned, large("b"))
+	if err := w.s.Never(large("b")); err != nil {
+		t.Fatal(err)
+	}
+	w.resident("a")
+	for _, spec := range []Spec{large("b"), {ID: "new", Name: "new", Rest: 500, Run: 10}} {
+		if err := w.s.Never(spec); !fault.Is(err, fault.TooLarge) {
+			t.Errorf("%s beside a pinned model of 600 bytes in 1000: %v", spec.ID, err)
+		}
+	}
+}
