@@ -32,9 +32,6 @@ func (p picture) raw() bool { return p.file == nil }
 func (s *Server) readPicture(ctx context.Context, r *request) (p picture, release func(), err error) {
 	const op = "sidecar.readPicture"
 	release = func() {}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		return p, release, fault.New(fault.Unsupported, op, "Content-Encoding %q is not served: send the picture as it is", encoding)
-	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	raw := media == typeRGB8
 	switch {
@@ -48,12 +45,12 @@ func (s *Server) readPicture(ctx context.Context, r *request) (p picture, releas
 			return p, release, fault.New(fault.Invalid, op, "%w", err)
 		}
 	}
-	body, release, err := s.readBody(ctx, r, rawBytes(p.pixels))
+	body, release, err := s.readBody(ctx, r, rawBytes(p.pixels), 1)
 	if err != nil {
 		return p, release, err
 	}
-	if err := verifyContentDigest(r.Header, body); err != nil {
-		return p, release, fault.New(fault.Invalid, op, "%w", err)
+	if len(body) == 0 {
+		return p, release, fault.New(fault.Invalid, op, "the body is empty: send a picture")
 	}
 	if raw {
 		p.pixels.Pix, p.source = body, p.pixels.Size()
@@ -121,14 +118,18 @@ func rawContent(b pixel.Buffer) pixel.Digest {
 }
 
 // readBody reads the body of r within the limits: exactly want bytes, or as
-// many as come where want is 0.
+// many as come where want is 0. What is made of it holds times as much.
 //
-//  1. What is announced as too large is refused before memory is taken.
+//  1. A packed body is refused, and what is announced as too large before
+//     memory is taken.
 //  2. Callers that are not trusted wait for a share of the memory.
 //  3. The body must be there by the request's deadline.
-func (s *Server) readBody(ctx context.Context, r *request, want int64) (body []byte, release func(), err error) {
+func (s *Server) readBody(ctx context.Context, r *request, want, times int64) (body []byte, release func(), err error) {
 	const op = "sidecar.readBody"
 	release = func() {}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return nil, release, fault.New(fault.Unsupported, op, "Content-Encoding %q is not served: send the body as it is", encoding)
+	}
 	if max(want, r.ContentLength) > s.cfg.MaxBody { // 1
 		return nil, release, s.tooLarge(op)
 	}
@@ -136,10 +137,14 @@ func (s *Server) readBody(ctx context.Context, r *request, want int64) (body []b
 		return nil, release, fault.New(fault.Invalid, op, "body of %d bytes: %s asks for %d", r.ContentLength, headerSize, want)
 	}
 	if !r.trusted { // 2
-		share := max(want, r.ContentLength)
-		if share <= 0 {
+		share := r.ContentLength
+		if want > 0 {
+			share = want
+		}
+		if share < 0 { // nothing is announced
 			share = s.cfg.MaxBody
 		}
+		share = min(share*times, s.cfg.Memory)
 		if err := s.memory.Acquire(ctx, share); err != nil {
 			return nil, release, fault.New(fault.KindOf(err), op, "waited for memory for the body (raised by --source-memory): %w", err)
 		}
@@ -152,8 +157,8 @@ func (s *Server) readBody(ctx context.Context, r *request, want int64) (body []b
 	if want > 0 && int64(len(body)) != want {
 		return nil, release, fault.New(fault.Invalid, op, "body of %d bytes: %s asks for %d", len(body), headerSize, want)
 	}
-	if len(body) == 0 {
-		return nil, release, fault.New(fault.Invalid, op, "the body is empty: send a picture")
+	if err := verifyContentDigest(r.Header, body); err != nil {
+		return nil, release, fault.New(fault.Invalid, op, "%w", err)
 	}
 	return body, release, nil
 }

@@ -25,7 +25,8 @@ const (
 	headerTimeout    = "Focal-Timeout"     // milliseconds that the caller still has
 	headerInference  = "Focal-Inference"   // the facts of an answer
 	headerTiming     = "Server-Timing"
-	headerDigest     = "Content-Digest" // RFC 9530
+	headerDigest     = "Content-Digest"                  // RFC 9530
+	headerLengthName = "Inference-Header-Content-Length" // of the JSON before binary tensors
 
 	typeRGB8  = "application/vnd.focal.rgb8"
 	typeGray8 = "application/vnd.focal.gray8"

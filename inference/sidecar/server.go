@@ -106,17 +106,19 @@ func (c Config) Validate() error {
 
 // Server answers the routes of the inference endpoint.
 type Server struct {
-	cfg    Config
-	client inference.Client
-	looker Looker
-	log    *slog.Logger
-	memory *semaphore.Weighted // bytes of bodies of callers that are not trusted
-	draw   *semaphore.Weighted // masks being enlarged and encoded
-	http   *http.Server
+	cfg     Config
+	client  inference.Client
+	tensors Tensors // the client; nil where it is none
+	looker  Looker
+	log     *slog.Logger
+	memory  *semaphore.Weighted // bytes of bodies of callers that are not trusted
+	draw    *semaphore.Weighted // masks being enlarged and encoded
+	http    *http.Server
 }
 
-// New makes a server that asks client. Without a looker it takes raw pixels
-// only and answers 415 to files.
+// New makes a server that asks client. Where that is a Tensors, the Open
+// Inference Protocol is served too. Without a looker it takes raw pixels only
+// and answers 415 to files.
 func New(cfg Config, client inference.Client, looker Looker) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -129,6 +131,7 @@ func New(cfg Config, client inference.Client, looker Looker) (*Server, error) {
 		memory: semaphore.NewWeighted(cfg.Memory),
 		draw:   semaphore.NewWeighted(int64(cfg.Workers)),
 	}
+	s.tensors, _ = client.(Tensors)
 	s.http = &http.Server{
 		Handler:           s.mux(),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -203,22 +206,24 @@ type route struct {
 
 // routes is the whole surface; openapi.json says the same in full.
 func (s *Server) routes() []route {
-	get := func(h handler) map[string]http.Handler {
-		return map[string]http.Handler{http.MethodGet: s.edge(h), http.MethodHead: s.edge(h)}
-	}
-	post := func(h handler) map[string]http.Handler {
-		return map[string]http.Handler{http.MethodPost: s.edge(h)}
-	}
-	return []route{
-		{"/v1/faces/{sha256}", get(s.getFaces)},
-		{"/v1/foreground/{sha256}", get(s.getForeground)},
-		{"/v1/faces", post(s.postFaces)},
-		{"/v1/foreground", post(s.postForeground)},
-		{"/healthz", get(s.healthz)},
-		{"/readyz", get(s.readyz)},
-		{"/openapi.json", get(s.openAPI)},
+	return append([]route{
+		{"/v1/faces/{sha256}", s.get(s.getFaces)},
+		{"/v1/foreground/{sha256}", s.get(s.getForeground)},
+		{"/v1/faces", s.post(s.postFaces)},
+		{"/v1/foreground", s.post(s.postForeground)},
+		{"/healthz", s.get(s.healthz)},
+		{"/readyz", s.get(s.readyz)},
+		{"/openapi.json", s.get(s.openAPI)},
 		{"/metrics", map[string]http.Handler{http.MethodGet: s.metrics(), http.MethodHead: s.metrics()}},
-	}
+	}, s.tensorRoutes()...)
+}
+
+func (s *Server) get(h handler) map[string]http.Handler {
+	return map[string]http.Handler{http.MethodGet: s.edge(h), http.MethodHead: s.edge(h)}
+}
+
+func (s *Server) post(h handler) map[string]http.Handler {
+	return map[string]http.Handler{http.MethodPost: s.edge(h)}
 }
 
 // mux picks a route by path and then the handler by method. The patterns name

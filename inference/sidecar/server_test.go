@@ -380,7 +380,7 @@ func TestServer_RefusesOtherMethodsAndPaths(t *testing.T) {
 			t.Errorf("%s allows %q, want %q", path, got.header.Get("Allow"), allow)
 		}
 	}
-	e.do(t, request{url: "/v2"}).refused(t, 404, fault.NotFound)
+	e.do(t, request{url: "/v3"}).refused(t, 404, fault.NotFound)
 }
 
 func TestServer_TakesTheCallersDeadline(t *testing.T) {

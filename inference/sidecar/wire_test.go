@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +14,11 @@ import (
 
 	"focal/core/pixel"
 	"focal/inference"
+	"focal/inference/oip"
 )
 
 func TestOpenAPI_ListsExactlyTheRoutes(t *testing.T) {
-	s, err := New(DefaultConfig(), inference.Off{}, nil)
+	s, err := New(DefaultConfig(), struct{ Tensors }{}, nil) // a client that can do everything
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,6 +229,24 @@ func FuzzParseQuestion(f *testing.F) {
 		}
 		if q.threshold != nil && !(*q.threshold >= 0 && *q.threshold <= 1) || q.maxFaces < 0 || q.frame < 0 || q.priority < 0 {
 			t.Errorf("%q is %+v", s, q)
+		}
+	})
+}
+
+func FuzzHeaderLength(f *testing.F) {
+	for _, seed := range []string{"", "0", "123", "-1", "+5", "9223372036854775807", "9223372036854775808", "1e3"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := headerLength(http.Header{headerLengthName: {s}})
+		if err != nil {
+			return
+		}
+		if s == "" && n == oip.NoHeader {
+			return
+		}
+		if n < 0 || strings.TrimLeft(s, "0") != strings.TrimLeft(strconv.FormatInt(n, 10), "0") {
+			t.Fatalf("%q is read as %d", s, n)
 		}
 	})
 }
