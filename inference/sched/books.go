@@ -167,25 +167,20 @@ func (s *Scheduler) ending() int64 {
 // does what leads there. Besides m at rest there must be room for runs: without
 // that rule models at rest fill the memory, and none of them can run.
 //
-//  1. There must be room for m at rest, and for its warm-up or the largest run
-//     of one item that anybody waits for: make it. (room)
+//  1. There must be room for m at rest, and for its warm-up or the runs that
+//     can be side by side: make it. (room, workRoom)
 //  2. There should be room for both at the same time, so that others run while
 //     m loads: idle models leave for it, but nobody waits for that.
 func (s *Scheduler) roomToLoad(now time.Time, q *queue) bool {
 	m := q.model
-	others, running := int64(0), s.running()
-	for _, o := range s.models {
-		if o != m && (o.state == resident || o.state == loading) {
-			others = max(others, o.workBytes())
-		}
-	}
+	running, work := s.running(), s.workRoom(m)
 	// What runs has its room already, and gives it back.
 	most, least := s.books.budget-s.fixed(m), m.restBytes()+m.warmBytes()
-	settled := max(least, min(most, m.restBytes()+max(m.workBytes(), others)))
+	settled := max(least, min(most, m.restBytes()+work))
 	if !s.room(now, q, max(least, settled-running), settled) { // 1
 		return false
 	}
-	both := min(most, least+max(others-running, 0))
+	both := min(most, least+max(work-running, 0))
 	short := s.books.booked - s.leaving() + both - s.limit(m, both)
 	if short <= 0 { // 2
 		return s.fits(m, both)
@@ -205,6 +200,29 @@ func (m *model) workBytes() int64 {
 		most = max(most, m.runBytes(q.canvas, 1))
 	}
 	return most
+}
+
+// workRoom is what runs need beside models at rest: one for each slot, the
+// largest of those under way and of one item of each model that somebody waits
+// for. With less, slots stay empty while work waits.
+func (s *Scheduler) workRoom(m *model) int64 {
+	var runs []int64
+	for _, o := range s.models {
+		if o == m || o.state == resident || o.state == loading {
+			runs = append(runs, o.workBytes())
+		}
+	}
+	for _, u := range s.runs {
+		if len(u.model.queues) == 0 { // else the next run on its model counts for it
+			runs = append(runs, u.booked)
+		}
+	}
+	slices.Sort(runs)
+	sum := int64(0)
+	for _, r := range runs[max(0, len(runs)-s.cfg.Slots):] {
+		sum += r
+	}
+	return sum
 }
 
 // running is the memory of the runs under way.

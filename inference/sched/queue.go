@@ -247,16 +247,20 @@ func (s *Scheduler) overdue(now time.Time, q *queue) (since time.Time, yes bool)
 //  1. Those whose head has waited MaxWait and lacks memory, the longest first.
 //     (For a place on the device shares are enough: they starve nobody.)
 //  2. Those whose class is furthest behind.
-//  3. By the rank of their head.
+//  3. Models to be loaded: those whose callers have waited longest, all together.
+//     (hunger) A load is dear, and serves them all.
+//  4. The others by the rank of their head.
 func (s *Scheduler) owed(now time.Time) []*queue {
 	type place struct {
 		q       *queue
 		overdue time.Time // when its head came; zero if it can wait
 		clock   float64
 		first   *request
+		rank    time.Time
 	}
 	var places []place
 	for _, m := range s.models {
+		hunger := s.hunger(now, m)
 		for _, q := range m.order {
 			p := place{q: q}
 			if since, yes := s.overdue(now, q); yes && (m.state != resident || !s.fits(m, m.runBytes(q.canvas, 1))) {
@@ -266,6 +270,10 @@ func (s *Scheduler) owed(now time.Time) []*queue {
 				if len(w) > 0 && (p.first == nil || s.shares.clock[c] < p.clock || s.shares.clock[c] == p.clock && byRank(w[0], p.first) < 0) {
 					p.clock, p.first = s.shares.clock[c], w[0]
 				}
+			}
+			p.rank = p.first.rank
+			if m.state == absent {
+				p.rank = hunger // 3
 			}
 			places = append(places, p)
 		}
@@ -279,11 +287,55 @@ func (s *Scheduler) owed(now time.Time) []*queue {
 		case !b.overdue.IsZero():
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.clock, b.clock), byRank(a.first, b.first)) // 2, 3
+		return cmp.Or(cmp.Compare(a.clock, b.clock), a.rank.Compare(b.rank), cmp.Compare(a.first.ID, b.first.ID)) // 2, 3, 4
 	})
 	queues := make([]*queue, len(places))
 	for i, p := range places {
 		queues[i] = p.q
 	}
 	return queues
+}
+
+// hunger is the rank of a model to be loaded: that of a caller who has waited
+// as long as all of its callers together. Where only one waits it is his rank.
+func (s *Scheduler) hunger(now time.Time, m *model) time.Time {
+	fresh := rank(now, DefaultPriority, s.cfg.PriorityStep)
+	if m.state != absent || s.loading() >= s.cfg.Loads {
+		return fresh // nobody asks
+	}
+	var sum time.Duration
+	for _, q := range m.order {
+		for _, w := range q.waiting {
+			for _, r := range w {
+				sum += max(0, fresh.Sub(r.rank))
+			}
+		}
+	}
+	return fresh.Add(-sum)
+}
+
+// giveUp refuses those at the heads of q, whose model is absent, that cannot be
+// answered in time any more: a load would be for nothing. Who could not have
+// been from the start stays: he warms the model for those who come after him.
+func (s *Scheduler) giveUp(now time.Time, q *queue) {
+	need := q.model.expectedLoad()
+	if p := q.model.profiles[q.canvas]; p != nil {
+		took, _ := p.runTime(1)
+		need += took
+	}
+	for class := range q.waiting {
+		for len(q.waiting[class]) > 0 {
+			r := q.waiting[class][0]
+			latest := r.Deadline.Add(-need)
+			if r.Deadline.IsZero() || r.arrived.After(latest) {
+				break
+			}
+			if !now.After(latest) {
+				s.wakeAt(latest.Add(1))
+				break
+			}
+			after, _ := s.predict(now, q.model, q.canvas, r.Class)
+			s.refuse(r, RefusedLate, late(q.model, after))
+		}
+	}
 }

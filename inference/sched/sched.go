@@ -322,8 +322,9 @@ func (s *Scheduler) startNext(now time.Time) bool {
 
 // start gets q going, if it can:
 //
-//  1. Its model is absent: load it, when a loading place is free and there is
-//     room for it at rest and for runs. (roomToLoad)
+//  1. Its model is absent: whom a load cannot help any more is refused. For who
+//     is left it is loaded, when a loading place is free and there is room for
+//     it at rest and for runs. (giveUp, roomToLoad)
 //  2. Its model is loading or leaving, or about to: wait for the event.
 //  3. It wants nothing but the model: that is there.
 //  4. Its model is to leave for another's claim, or no slot or instance is
@@ -334,7 +335,8 @@ func (s *Scheduler) start(now time.Time, q *queue) bool {
 	m := q.model
 	switch {
 	case m.state == absent: // 1
-		if s.loading() >= s.cfg.Loads || !s.roomToLoad(now, q) {
+		s.giveUp(now, q)
+		if q.len() == 0 || s.loading() >= s.cfg.Loads || !s.roomToLoad(now, q) {
 			return false
 		}
 		s.load(now, m)

@@ -612,3 +612,69 @@ func TestConfig_NamesWhatItRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// 300 + 300 + 250 at rest leave 150 of 1000: one run of 100, where two slots
+// have work.
+func TestScheduler_LoadsNothingThatLeavesASlotWithoutRoom(t *testing.T) {
+	one := func(id ModelID) Spec { return Spec{ID: id, Rest: 300, Run: 100, Instances: 1} }
+	w := newWorld(t, func(c *Config) { c.Slots = 2 }, one("a"), one("b"), Spec{ID: "c", Rest: 250, Run: 10})
+	w.resident("a", "b")
+	for _, m := range []ModelID{"a", "b", "a", "b", "c"} {
+		w.ask(m)
+	}
+	w.expect(t, "run a [3]", "run b [4]")
+	w.doneAll()
+	w.expect(t, "run a [5]", "run b [6]")
+	w.doneAll() // nobody waits for a or b
+	w.expect(t, "load c")
+}
+
+func TestScheduler_LoadsFirstWhatItsCallersHaveWaitedLongestForTogether(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Loads = 1 }, small("a"), small("b"), small("c"))
+	w.ask("a")
+	w.ask("b")
+	w.pass(200 * ms)
+	w.ask("c")
+	w.ask("c")
+	w.pass(300 * ms)
+	w.expect(t, "load a")
+	w.loaded("a", Loaded{}) // one has waited 500 ms for b, two 300 ms each for c
+	w.expect(t, "load c", "run a [1]")
+}
+
+// reloaded is a world in which a takes 300 ms to load and 50 to run, is not
+// loaded, and the one place for loading is taken by b.
+func reloaded(t *testing.T) *world {
+	brief := small("a")
+	brief.KeepAlive = second
+	w := newWorld(t, func(c *Config) { c.Loads = 1 }, brief, small("b"))
+	w.ask("a")
+	w.pass(300 * ms)
+	w.loaded("a", Loaded{})
+	w.pass(50 * ms)
+	w.doneAll()
+	w.pass(second)
+	w.unloaded("a")
+	w.ask("b")
+	w.log = nil
+	return w
+}
+
+func TestScheduler_RefusesWhomALoadCannotHelpAnyMoreAndDoesNotLoad(t *testing.T) {
+	w := reloaded(t)
+	id := w.arrive(Request{Model: "a", Deadline: w.now.Add(second)})
+	w.pass(650 * ms)
+	w.expect(t)
+	w.pass(ms) // 349 ms left, 350 needed
+	w.expectRefused(t, id, RefusedLate, fault.Busy, "too late")
+	w.loaded("b", Loaded{})
+	w.expect(t, "refuse 3 late", "run b [2]")
+}
+
+func TestScheduler_LoadsForWhoCouldNeverHaveBeenInTime(t *testing.T) {
+	w := reloaded(t)
+	w.arrive(Request{Model: "a", Deadline: w.now.Add(200 * ms)})
+	w.pass(100 * ms)
+	w.loaded("b", Loaded{})
+	w.expect(t, "run b [2]", "load a") // else nobody would ever have it loaded
+}
