@@ -68,11 +68,11 @@ func (c *simulateCommand) Run() error {
 
 func (s simulated) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "policy\tin time\tlate\trefused\tserver\tdirect\tloads\tevictions\tswapping\tbusy\tbatch\tp50 ms\tp99 ms\tfairness\tworst model\t")
+	fmt.Fprintln(w, "policy\tin time\tlate\trefused\tserver\tdirect\tloads\tevictions\tswapping\tbusy\tbatch\tp50 ms\tp99 ms\tserver\tdirect\tfairness\tworst model\t")
 	for _, r := range s.One {
-		fmt.Fprintf(w, "%s\t%.2f %%\t%.2f %%\t%.2f %%\t%.2f %%\t%.2f %%\t%d\t%d\t%.0f %%\t%.0f %%\t%.2f\t%.0f\t%.0f\t%.3f\t%.1f %%\t\n",
+		fmt.Fprintf(w, "%s\t%.2f %%\t%.2f %%\t%.2f %%\t%.2f %%\t%.2f %%\t%d\t%d\t%.0f %%\t%.0f %%\t%.2f\t%.0f\t%.0f\t%.0f\t%.0f\t%.3f\t%.1f %%\t\n",
 			r.Policy, 100*r.Goodput, 100*r.Late, 100*r.Refused, 100*r.Server, 100*r.Direct, r.Loads, r.Evicted, 100*r.Swapping, 100*r.Busy,
-			r.Batch, r.P50, r.P99, r.Fairness, 100*r.Worst)
+			r.Batch, r.P50, r.P99, r.ServerP99, r.DirectP99, r.Fairness, 100*r.Worst)
 	}
 	if len(s.Fleet) > 0 {
 		fmt.Fprintln(w, "\t")

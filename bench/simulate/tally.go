@@ -12,7 +12,7 @@ type tally struct {
 	asked, good, late int
 	byModel           []struct{ asked, good int }
 	byClass           [2]struct{ asked, good int }
-	waits             []float32 // milliseconds of those answered
+	waits             [2][]float32 // milliseconds of those answered, by class
 	loads, evicted    int
 	runs, items       int
 	running           time.Duration // of all runs
@@ -32,7 +32,7 @@ func (t *tally) ask(r *request) {
 }
 
 func (t *tally) answer(now time.Time, r *request) {
-	t.waits = append(t.waits, float32(now.Sub(r.came).Seconds()*1000))
+	t.waits[r.class] = append(t.waits[r.class], float32(now.Sub(r.came).Seconds()*1000))
 	if now.After(r.deadline) {
 		t.late++
 		return
@@ -73,10 +73,9 @@ func (t *tally) result(name string, w *world) Result {
 		Server: ratio(float64(t.byClass[inference.ClassServer].good), float64(t.byClass[inference.ClassServer].asked)),
 		Direct: ratio(float64(t.byClass[inference.ClassDirect].good), float64(t.byClass[inference.ClassDirect].asked)),
 	}
-	slices.Sort(t.waits)
-	if n := len(t.waits); n > 0 {
-		r.P50, r.P99 = float64(t.waits[n/2]), float64(t.waits[n*99/100])
-	}
+	r.P50, r.P99 = quantiles(slices.Concat(t.waits[:]...))
+	_, r.ServerP99 = quantiles(t.waits[inference.ClassServer])
+	_, r.DirectP99 = quantiles(t.waits[inference.ClassDirect])
 	sum, squares, n := 0.0, 0.0, 0.0
 	for _, m := range t.byModel {
 		if m.asked == 0 {
@@ -90,6 +89,16 @@ func (t *tally) result(name string, w *world) Result {
 	}
 	r.Fairness = ratio(sum*sum, n*squares)
 	return r
+}
+
+// quantiles returns the half and the 99th percentile of waits, 0 of none.
+func quantiles(waits []float32) (p50, p99 float64) {
+	n := len(waits)
+	if n == 0 {
+		return 0, 0
+	}
+	slices.Sort(waits)
+	return float64(waits[n/2]), float64(waits[n*99/100])
 }
 
 func ratio(a, b float64) float64 {
