@@ -66,7 +66,8 @@ func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan,
 	factor := min(l.Window.W/float64(l.Resize.Width), l.Window.H/float64(l.Resize.Height))
 	p.load = vips.LoadOptions{
 		Shrink: vips.ShrinkOnLoad(info.Format, factor),
-		Random: p.frame.FlipV || p.frame.Rotate != 0,
+		// A shadow reads what throws it apart from what it falls behind.
+		Random: p.frame.FlipV || p.frame.Rotate != 0 || o.Shadow.On,
 	}
 	return p, nil
 }

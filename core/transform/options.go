@@ -27,6 +27,7 @@ type Options struct {
 	Faces         Faces   // only with GravityFace
 	Segment       Segment
 	Mask          bool // mask=1: the mask of what Segment keeps, instead of the picture
+	Shadow        Shadow
 	Background    Colour
 	Format        Format
 	Quality       int  // 1 to 100; 0: the default, which the pipeline knows

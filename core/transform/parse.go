@@ -55,6 +55,7 @@ func Parse(list string) (Options, []string, error) {
 	o.settleAuto(&w)
 	o.settleTrim(&w)
 	o.settleHiding(&w)
+	o.settleShadow(&w)
 	if t := o.Target(); t.Width > geometry.MaxSide || t.Height > geometry.MaxSide {
 		return Options{}, nil, fault.New(fault.TooLarge, "transform.Parse",
 			"%d×%d after dpr: a side is 1 to %d pixels", t.Width, t.Height, geometry.MaxSide)

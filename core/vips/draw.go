@@ -127,24 +127,44 @@ func (i *Image) Fill(c Colour) error {
 		}
 		return nil
 	}
-	s := i.Size()
-	dot, err := FromBuffer(pixel.Buffer{Width: 1, Height: 1, Channels: 4, Pix: []byte{c.R, c.G, c.B, c.A}})
+	ground, err := i.plane(c)
 	if err != nil {
 		return err
 	}
-	defer dot.Close()
-	ground := dot.ref
-	if err := ground.Replicate(s.Width, s.Height); err != nil {
-		return wrap(fault.Internal, op, err)
+	defer ground.Close()
+	return i.onto(ground)
+}
+
+// plane returns a picture of i's size in one colour.
+func (i *Image) plane(c Colour) (*Image, error) {
+	pix := []byte{c.R, c.G, c.B, c.A}
+	if c.A == 255 {
+		pix = pix[:colours]
 	}
+	p, err := FromBuffer(pixel.Buffer{Width: 1, Height: 1, Channels: len(pix), Pix: pix})
+	if err != nil {
+		return nil, err
+	}
+	s := i.Size()
+	if err := p.ref.Replicate(s.Width, s.Height); err != nil {
+		p.Close()
+		return nil, wrap(fault.Internal, "vips.plane", err)
+	}
+	return p, nil
+}
+
+// onto draws the picture over ground, which is of its size, and becomes what
+// that gives.
+func (i *Image) onto(ground *Image) error {
+	const op = "vips.onto"
 	over := &govips.ImageComposite{Image: i.ref, BlendMode: govips.BlendModeOver}
-	if err := ground.CompositeMulti([]*govips.ImageComposite{over}); err != nil {
+	if err := ground.ref.CompositeMulti([]*govips.ImageComposite{over}); err != nil {
 		return wrap(fault.Internal, op, err)
 	}
-	if err := ground.Cast(govips.BandFormatUchar); err != nil {
+	if err := ground.ref.Cast(govips.BandFormatUchar); err != nil {
 		return wrap(fault.Internal, op, err)
 	}
-	return i.replace(ground)
+	return i.replace(ground.ref)
 }
 
 // replace makes i hold with's pixels; with stays its caller's to close.
