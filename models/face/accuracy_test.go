@@ -59,9 +59,9 @@ func shared(t *testing.T, parts ...string) string {
 // where the pictures were resized with Lanczos and RetinaFace's not padded.
 func TestDetectors_ReachTheReferencePrecision(t *testing.T) {
 	detectors := []*trial{
-		begin(t, "retinaface", "retinaface_mobilenet025.onnx", 0.8809),
-		begin(t, "yunet", "yunet_n.onnx", 0.9052),
-		begin(t, "ultralight", "ultralight_rfb_640.onnx", 0.8768),
+		begin(t, "retinaface-mobilenet025", 0.8809),
+		begin(t, "yunet", 0.9052),
+		begin(t, "ultralight-640", 0.8768),
 	}
 	marked := 0
 	for _, truth := range annotations(t) {
@@ -73,26 +73,28 @@ func TestDetectors_ReachTheReferencePrecision(t *testing.T) {
 	}
 	for _, d := range detectors {
 		got := averagePrecision(d.found, marked)
-		t.Logf("%s: AP@0.5 %.4f, reference %.4f (%s)", d.family, got, d.want, vision.Backend())
+		t.Logf("%s: AP@0.5 %.4f, reference %.4f (%s)", d.name, got, d.want, vision.Backend())
 		if got < d.want-0.01 || got > d.want+0.01 {
-			t.Errorf("%s: AP@0.5 is %.4f, want %.4f ± 0.01", d.family, got, d.want)
+			t.Errorf("%s: AP@0.5 is %.4f, want %.4f ± 0.01", d.name, got, d.want)
 		}
 	}
 }
 
 // trial is one detector on its way through the pictures.
 type trial struct {
-	family  string
+	name    string
 	want    float64
 	adapter models.Adapter[[]pixel.Face]
 	session inference.Session
 	found   []detection
 }
 
-func begin(t *testing.T, family, file string, want float64) *trial {
+// begin takes a model as the catalogue has it.
+func begin(t *testing.T, name string, want float64) *trial {
 	t.Helper()
-	m := manifest(family)
-	return &trial{family: family, want: want, adapter: adapter(t, m), session: load(t, m, shared(t, "models", file))}
+	all := models.Catalog()
+	m := all[slices.IndexFunc(all, func(m models.Manifest) bool { return m.Name == name })]
+	return &trial{name: name, want: want, adapter: adapter(t, m), session: load(t, m, shared(t, "models", m.Artefacts[0].File))}
 }
 
 func (d *trial) faces(t *testing.T, look pixel.Buffer) []pixel.Face {

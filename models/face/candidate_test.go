@@ -27,7 +27,7 @@ func candidate(t *testing.T) (*trial, models.Manifest) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &trial{family: m.Name, adapter: adapter(t, m), session: load(t, m, filepath.Join(folder, "model.onnx"))}, m
+	return &trial{name: m.Name, adapter: adapter(t, m), session: load(t, m, filepath.Join(folder, "model.onnx"))}, m
 }
 
 // The floors lie a little under what docs/builtin-models.md reports.

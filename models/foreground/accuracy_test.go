@@ -67,7 +67,12 @@ func shared(t *testing.T, parts ...string) string {
 const stride = 8
 
 func TestU2NetP_ReachesTheReferenceIoU_OnEveryEighthPicture(t *testing.T) {
-	expectIoU(t, manifest(), "u2netp.onnx", "u2netp", 0.03)
+	expectIoU(t, "u2netp", "u2netp", "humans", "objects")
+}
+
+// It was made for people and is held to them.
+func TestPrismaPortrait_ReachesTheReferenceIoU_OnEveryEighthPicture(t *testing.T) {
+	expectIoU(t, "prisma-portrait", "prisma_portrait", "humans")
 }
 
 // Without the guard the stretch would make a subject of the network's noise.
@@ -92,11 +97,15 @@ func TestU2NetP_FindsNothingInABlankPicture(t *testing.T) {
 	}
 }
 
-func expectIoU(t *testing.T, m models.Manifest, file, name string, tolerance float64) {
+// expectIoU holds a model of the catalogue to the reference called name.
+func expectIoU(t *testing.T, model, name string, sets ...string) {
 	t.Helper()
+	const tolerance = 0.03
+	all := models.Catalog()
+	m := all[slices.IndexFunc(all, func(m models.Manifest) bool { return m.Name == model })]
 	segmenter := adapter(t, m)
-	session := load(t, m, shared(t, "models", file))
-	for _, set := range []string{"humans", "objects"} {
+	session := load(t, m, shared(t, "models", m.Artefacts[0].File))
+	for _, set := range sets {
 		var got, want float64
 		n := 0
 		for i, r := range reference(t, set, name) {
