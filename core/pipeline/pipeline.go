@@ -190,10 +190,13 @@ func (p *Pipeline) probe(ctx context.Context, file []byte) (vips.Info, error) {
 	}
 	defer release()
 	info, err := vips.Probe(file)
-	if err != nil {
+	if err != nil && !fault.Is(err, fault.TooLarge) {
 		return vips.Info{}, err
 	}
-	return info, p.checkSource(info.Oriented)
+	if ours := p.checkSource(info.Oriented); ours != nil { // which an operator can raise
+		return vips.Info{}, ours
+	}
+	return info, err
 }
 
 func (p *Pipeline) checkSource(s pixel.Size) error {

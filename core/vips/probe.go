@@ -1,7 +1,9 @@
 package vips
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"focal/core/fault"
 	"focal/core/pixel"
@@ -26,7 +28,9 @@ type Info struct {
 }
 
 // Probe reads the header of file. It decodes no pixels but runs C code: take a
-// slot first. What is no picture of a format served is fault.Unsupported.
+// slot first. What is no picture of a format served is fault.Unsupported. A
+// picture that its decoder itself finds too large is fault.TooLarge; its size is
+// returned then too, for whoever has limits of his own to name.
 func Probe(file []byte) (Info, error) {
 	const op = "vips.Probe"
 	if len(file) == 0 {
@@ -41,6 +45,10 @@ func Probe(file []byte) (Info, error) {
 	}
 	ref, err := govips.LoadImageFromBuffer(file, importParams(f, 1, true))
 	if err != nil {
+		if size, limit, ok := beyondDecoder(err.Error()); ok {
+			return Info{Format: f, Bytes: len(file), Stored: size, Oriented: size, Orientation: 1, Pages: 1},
+				fault.New(fault.TooLarge, op, "the source is %d×%d, and its decoder has a limit of %s that no flag raises", size.Width, size.Height, limit)
+		}
 		return Info{}, wrap(fault.Corrupt, op, err)
 	}
 	defer ref.Close()
@@ -60,6 +68,14 @@ func Probe(file []byte) (Info, error) {
 		i.Oriented.Width, i.Oriented.Height = i.Stored.Height, i.Stored.Width
 	}
 	return i, nil
+}
+
+// beyondDecoder finds in libheif's words that a picture is too large for it:
+// "Image size 17000x17000 exceeds the maximum image size 16384x16384".
+func beyondDecoder(text string) (size pixel.Size, limit string, ok bool) {
+	_, text, _ = strings.Cut(text, "Image size ")
+	n, _ := fmt.Sscanf(text, "%dx%d exceeds the maximum image size %s", &size.Width, &size.Height, &limit)
+	return size, limit, n == 3
 }
 
 // DecodeMemory estimates the bytes that decoding the picture at a reduction of
