@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"focal/core/pixel"
+	"focal/core/structure"
 	"focal/core/transform"
 )
 
@@ -213,6 +214,22 @@ func TestEncoding_KnowsEveryChoiceOfMetadata(t *testing.T) {
 	for _, m := range []transform.Metadata{transform.MetadataCopyright, transform.MetadataKeep, transform.MetadataNone} {
 		if _, ok := metadata[m]; !ok {
 			t.Errorf("%d is not known", m)
+		}
+	}
+}
+
+func TestMetadata_OnlyJPEGCarriesAny(t *testing.T) {
+	s := photo(t, "exif/gps-DSCN0010.jpg")
+	for _, format := range []string{"png", "webp", "avif"} {
+		r := makePicture(t, nil, s, "width=60,metadata=keep,format="+format)
+		if bytes.Contains(r.Body, []byte("Exif")) || bytes.Contains(r.Body, []byte("adobe")) {
+			t.Errorf("%s: there is metadata in it", format)
+		}
+		if format == "avif" {
+			continue // whose boxes nobody here reads
+		}
+		if report, err := structure.Read(r.Body); err != nil || report.Kinds() != 0 || report.Trailing() != 0 {
+			t.Errorf("%s: %+v, %v", format, report, err)
 		}
 	}
 }

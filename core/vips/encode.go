@@ -74,6 +74,7 @@ func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
 		out, _, err = i.ref.ExportWebp(&govips.WebpExportParams{
 			StripMetadata: true, Quality: o.Quality, Lossless: o.Quality >= 100, ReductionEffort: choose(o.Fast, webpFast, webpEffort),
 		})
+		out = bareWebP(out)
 	case AVIF:
 		out, _, err = i.ref.ExportAvif(&govips.AvifExportParams{
 			StripMetadata: true, Quality: o.Quality, Bitdepth: 8, Effort: choose(o.Fast, avifFast, avifEffort),
