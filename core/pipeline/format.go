@@ -7,10 +7,12 @@ import (
 )
 
 // The longest sides of results that AVIF and WebP are used for: AVIF takes an
-// order of magnitude longer than the rest. The figures are Cloudflare's.
+// order of magnitude longer than the rest. The figures are Cloudflare's, and that
+// of JPEG XL, which takes as long and 58 bytes a pixel, is ours.
 const (
 	avifAuto     = 1200 // format=auto
 	avifExplicit = 1600 // format=avif
+	jxlExplicit  = 1600 // format=jxl
 	webpAuto     = 2560
 )
 
@@ -25,8 +27,8 @@ var (
 //
 //  0. compression=fast: as in 4, except for an explicit PNG.
 //  1. jpeg, png, webp: as asked.
-//  2. avif: as asked up to 1600 pixels, else WebP where the client takes it,
-//     else as in 4; with a warning.
+//  2. avif, jxl: as asked up to 1600 pixels, jxl where it can be written; else
+//     WebP where the client takes it, else as in 4; with a warning.
 //  3. auto: AVIF up to 1200 pixels, then WebP up to 2560, each if the client
 //     takes it, else as in 4.
 //  4. Nothing: JPEG, or PNG where the result is transparent or a mask.
@@ -52,14 +54,18 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 	case transform.FormatWebP:
 		return vips.WebP, ""
 	case transform.FormatAVIF: // 2
-		switch {
-		case long <= avifExplicit:
+		if long <= avifExplicit {
 			return vips.AVIF, ""
-		case a.WebP && long <= webpAuto:
-			return vips.WebP, "image too large for AVIF"
-		default:
-			return standard, "image too large for AVIF"
 		}
+		return next(standard, a, long), "image too large for AVIF"
+	case transform.FormatJXL: // 2
+		if !vips.Writes(vips.JXL) {
+			return next(standard, a, long), "JPEG XL cannot be written here: libvips was built without it"
+		}
+		if long <= jxlExplicit {
+			return vips.JXL, ""
+		}
+		return next(standard, a, long), "image too large for JPEG XL"
 	case transform.FormatAuto: // 3
 		switch {
 		case a.AVIF && long <= avifAuto:
@@ -69,6 +75,14 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 		}
 	}
 	return standard, "" // 4
+}
+
+// next is what is written where neither AVIF nor JPEG XL is.
+func next(standard vips.Format, a Accept, long int) vips.Format {
+	if a.WebP && long <= webpAuto {
+		return vips.WebP
+	}
+	return standard
 }
 
 // chooseAnimated decides what an animation is written as: WebP where it was

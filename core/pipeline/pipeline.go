@@ -89,7 +89,7 @@ func (a Accept) For(o transform.Options) Accept {
 	switch o.Format {
 	case transform.FormatAuto:
 		return a
-	case transform.FormatDefault, transform.FormatAVIF: // an animation, and what is too large, may be a WebP
+	case transform.FormatDefault, transform.FormatAVIF, transform.FormatJXL: // an animation, and what is too large, may be a WebP
 		return Accept{WebP: a.WebP}
 	default:
 		return Accept{}

@@ -441,7 +441,13 @@ func TestChooseFormat_FollowsAcceptAndSize(t *testing.T) {
 		{"width=1", both, 1, true, vips.PNG, false},
 		{"width=1,background=white", both, 1, true, vips.JPEG, false},
 		{"format=jpeg", both, 1, true, vips.JPEG, false},
+		{"format=jxl", Accept{}, 1600, true, vips.JXL, false},
+		{"format=jxl", both, 1601, true, vips.WebP, true},
+		{"format=jxl", Accept{}, 1601, false, vips.JPEG, true},
 	} {
+		if c.want == vips.JXL && !vips.Writes(vips.JXL) {
+			c.want, c.warns = vips.PNG, true
+		}
 		got, warning := chooseFormat(options(t, c.options), c.accept, pixel.Size{Width: c.side, Height: 1}, c.transparent)
 		if got != c.want || (warning != "") != c.warns {
 			t.Errorf("%+v: got %s, warning %q", c, got, warning)

@@ -2,49 +2,24 @@ package structure
 
 import (
 	"bytes"
-	"encoding/binary"
+
+	"focal/core/exif"
 )
 
-// Tags of Exif 2.32 and TIFF 6.
-const (
-	tagGPS     = 0x8825 // offset of the GPS IFD
-	tiffHeader = 8
-	ifdEntry   = 12
-)
-
-// exifKind reads the first directory of a TIFF structure: does it point to a
-// position (even to an empty one), and does a second one, the thumbnail's, follow? What cannot be read
-// is reported as if it held both, since a laxer reader than this may find them.
-func exifKind(tiff []byte) Kind {
-	const worst = Exif | GPS | Thumbnail
-	if len(tiff) < tiffHeader {
-		return worst
-	}
-	var order binary.ByteOrder
-	switch string(tiff[:4]) {
-	case "II*\x00":
-		order = binary.LittleEndian
-	case "MM\x00*":
-		order = binary.BigEndian
-	default:
-		return worst
-	}
-	at := uint64(order.Uint32(tiff[4:]))
-	if at+2 > uint64(len(tiff)) {
-		return worst
-	}
-	entries := uint64(order.Uint16(tiff[at:]))
-	next := at + 2 + entries*ifdEntry
-	if next > uint64(len(tiff)) {
-		return worst
+// exifKind reads the first directory of an EXIF block: does it point to a
+// position (even to an empty one), and does a second one, the thumbnail's,
+// follow? What cannot be read is reported as if it held both, since a laxer
+// reader than this may find them.
+func exifKind(block []byte) Kind {
+	d, ok := exif.Read(block)
+	if !ok {
+		return Exif | GPS | Thumbnail
 	}
 	kind := Exif
-	for entry := tiff[at+2 : next]; len(entry) > 0; entry = entry[ifdEntry:] {
-		if order.Uint16(entry) == tagGPS {
-			kind |= GPS
-		}
+	if d.Has(exif.TagGPS) {
+		kind |= GPS
 	}
-	if next+4 <= uint64(len(tiff)) && order.Uint32(tiff[next:]) != 0 {
+	if d.More() {
 		kind |= Thumbnail
 	}
 	return kind

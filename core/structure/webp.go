@@ -1,9 +1,6 @@
 package structure
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 const riffHeader = 12 // "RIFF", size, "WEBP"
 
@@ -34,8 +31,7 @@ func (w *walk) webp() (end int, err error) {
 			picture = true
 		case "VP8X", "ALPH", "ANIM":
 		case "EXIF":
-			// Some writers keep the prefix of a JPEG's segment.
-			err = w.note(name, exifKind(bytes.TrimPrefix(body, []byte("Exif\x00\x00"))), at, after)
+			err = w.note(name, exifKind(body), at, after)
 		case "XMP ":
 			err = w.note(name, xmpKind(body), at, after)
 		case "ICCP":

@@ -132,6 +132,7 @@ const (
 	FormatBaselineJPEG               //
 	FormatPNG                        //
 	FormatJSON                       // facts about the result instead of pixels
+	FormatJXL                        // JPEG XL, where the image engine writes it
 )
 
 // Flip is which axes are mirrored.

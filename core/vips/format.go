@@ -16,6 +16,7 @@ const (
 	HEIC
 	TIFF
 	SVG // also zipped; recognised, but never rasterised
+	JXL // written where libvips can, see Writes; never read
 )
 
 var formats = [...]struct{ name, mime string }{
@@ -28,6 +29,7 @@ var formats = [...]struct{ name, mime string }{
 	HEIC:    {"heic", "image/heic"},
 	TIFF:    {"tiff", "image/tiff"},
 	SVG:     {"svg", "image/svg+xml"},
+	JXL:     {"jxl", "image/jxl"},
 }
 
 // String returns the format's short name.

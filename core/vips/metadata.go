@@ -3,6 +3,8 @@ package vips
 import (
 	"bytes"
 	"strings"
+
+	"focal/core/exif"
 )
 
 // Metadata is what a JPEG carries of its source's metadata.
@@ -37,7 +39,7 @@ func (i *Image) reduceMetadata(m Metadata) error {
 	switch m {
 	case MetadataCopyright:
 		// libvips' own field of this tag is text for people, not its value.
-		rights = exifCopyright(i.ref.GetBlob(fieldEXIF))
+		rights = exif.OnlyCopyright(i.ref.GetBlob(fieldEXIF))
 	case MetadataAll:
 		for _, name := range i.ref.ImageFields() {
 			if carried(name) && !(name == fieldXMP && bytes.Contains(i.ref.GetBlob(name), gainMapNamespace)) {

@@ -24,7 +24,14 @@ __attribute__((constructor)) static void focal_tune_malloc(void) {
 #endif
 }
 
-static void focal_block_untrusted(void) { vips_block_untrusted_set(TRUE); }
+// libvips calls its JPEG XL code untrusted, for files of strangers: what it
+// writes is of our own pixels.
+static void focal_block_untrusted(void) {
+	vips_block_untrusted_set(TRUE);
+	vips_operation_block_set("VipsForeignSaveJxl", FALSE);
+}
+
+static int focal_writes_jxl(void) { return vips_type_find("VipsOperation", "jxlsave_buffer") != 0; }
 */
 import "C"
 
@@ -76,6 +83,18 @@ func Open(c Config) error {
 	}
 	C.focal_block_untrusted()
 	return nil
+}
+
+// Writes says whether Encode can write f: JPEG XL is not in every libvips.
+func Writes(f Format) bool {
+	switch f {
+	case JPEG, PNG, GIF, WebP, AVIF:
+		return true
+	case JXL:
+		return C.focal_writes_jxl() != 0
+	default:
+		return false
+	}
 }
 
 // Version returns the version of libvips.

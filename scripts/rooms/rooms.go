@@ -72,9 +72,10 @@ var arrows = []arrow{
 	{"core/fault", ground, nil, "the ground floor rests on nothing of ours"},
 	{"core/transform", arithmetic, nil, "options are pure values: no engine, no model"},
 	{"core/geometry", arithmetic, nil, "arithmetic is pure: no engine, no model"},
-	{"core/structure", ground, nil, "where a file ends is read from its bytes alone: no engine, no options"},
+	{"core/exif", ground, nil, "an EXIF block is bytes: whichever file it lies in"},
+	{"core/structure", plus(ground, "core/exif"), nil, "where a file ends is read from its bytes alone: no engine, no options"},
 	{"core/svg", ground, nil, "a sanitiser that could fetch or draw would be an attack surface; pictures inside go out by a hook"},
-	{"core/vips", arithmetic, nil, "the image engine knows neither its caller nor vision"},
+	{"core/vips", plus(arithmetic, "core/exif"), nil, "the image engine knows neither its caller nor vision"},
 	{"core/pipeline", plus(arithmetic, "core/vips", "core/svg", "core/structure"), nil,
 		"core declares what it needs of vision (pipeline.Vision) and is handed it by server/app"},
 
@@ -124,7 +125,7 @@ var arrows = []arrow{
 
 // pureRooms hold no goroutine, no clock and no lock: they are decided by their
 // arguments alone, so that tests drive them by hand.
-var pureRooms = []string{"inference/sched", "core/transform", "core/geometry", "core/structure", "core/svg", "core/pixel", "core/fault"}
+var pureRooms = []string{"inference/sched", "core/transform", "core/geometry", "core/structure", "core/exif", "core/svg", "core/pixel", "core/fault"}
 
 // environment is where the process environment may be read.
 var environment = []string{"server", "bench/..."}

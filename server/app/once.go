@@ -76,6 +76,8 @@ func formatOf(name string) transform.Format {
 		return transform.FormatWebP
 	case ".avif":
 		return transform.FormatAVIF
+	case ".jxl":
+		return transform.FormatJXL
 	case ".json":
 		return transform.FormatJSON
 	default:
