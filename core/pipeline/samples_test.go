@@ -26,7 +26,7 @@ var optionSets = []string{
 	"width=100,trim=border,trim.border.keep=2",
 	"width=100,trim=0.1;5;0.2;5,rotate=270",
 	"width=80,brightness=1.2,contrast=1.1,gamma=0.8,saturation=0",
-	"width=80,blur=10,border.width=4,border.color=red",
+	"width=80,blur=10,border.width=4,border.color=red,format=jxl",
 	"width=64,format=avif,quality=low",
 	"width=256,anim=false,format=png,compression=fast",
 	"width=100,segment=foreground,background=white",
@@ -78,7 +78,10 @@ func trySample(t *testing.T, name string, sets []string) {
 			}
 			continue
 		}
-		if r.ContentType == "application/json" || r.ContentType == "image/svg+xml" && strings.HasPrefix(name, "svg/") {
+		switch {
+		case r.ContentType == "application/json", r.ContentType == "image/svg+xml" && strings.HasPrefix(name, "svg/"):
+			continue
+		case r.ContentType == "image/jxl": // which nobody here reads
 			continue
 		}
 		if info, err := vips.Probe(r.Body); err != nil || info.Oriented != r.Size || info.Orientation != 1 || info.Format.MIME() != r.ContentType {
