@@ -10,12 +10,11 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"focal/models"
+	"focal/bench/reference"
 	"focal/server/app"
 
 	"github.com/alecthomas/kong"
@@ -112,31 +111,9 @@ func mustParse(t *testing.T, args ...string) *commands {
 	return cli
 }
 
-// shared returns the path of a file in ../shared.
-func shared(t *testing.T, parts ...string) string {
-	t.Helper()
-	path := filepath.Join(append([]string{"..", "..", "shared"}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + filepath.Join(parts...))
-	}
-	return path
-}
-
 // modelFlags pulls the default models and names them and ONNX Runtime.
 func modelFlags(t *testing.T) []string {
 	t.Helper()
-	repository, err := models.OpenRepository(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"retinaface-mobilenet025", "u2netp"} {
-		if _, err := repository.Pull(t.Context(), name, models.PullOptions{Mirror: shared(t, "models")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	library := filepath.Join("..", ".deps", "lib", "libonnxruntime.so")
-	if _, err := os.Stat(library); err != nil {
-		t.Fatalf("%v (scripts/deps fetches it)", err)
-	}
-	return []string{"--models=" + repository.Dir(), "--ort-library=" + library}
+	repository := reference.Pull(t, t.TempDir(), "retinaface-mobilenet025", "u2netp")
+	return []string{"--models=" + repository.Dir(), "--ort-library=" + reference.Library(t)}
 }

@@ -16,12 +16,15 @@ import (
 	"testing"
 	"time"
 
+	"focal/bench/reference"
 	"focal/server/api"
 	"focal/server/app"
 )
 
 // photo has two people in it, and is 768×512.
-func photo(t *testing.T) string { return shared(t, "data", "samples", "photos", "couple-beach.jpg") }
+func photo(t *testing.T) string {
+	return reference.Shared(t, "data", "samples", "photos", "couple-beach.jpg")
+}
 
 func decode(t *testing.T, path string) (image.Image, string) {
 	t.Helper()

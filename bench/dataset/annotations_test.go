@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"focal/bench/dataset"
+	"focal/bench/reference"
 	"focal/core/pixel"
 )
 
@@ -73,7 +74,7 @@ func TestOpenFaces_ReadsOneSetInEveryFormat(t *testing.T) {
 }
 
 func TestOpenFaces_ReadsTheDevelopmentSet(t *testing.T) {
-	s, err := dataset.OpenFaces(shared(t, "data", "faces"))
+	s, err := dataset.OpenFaces(reference.Shared(t, "data", "faces"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"focal/bench/dataset"
+	"focal/bench/reference"
 	"focal/core/vips"
 )
 
@@ -23,15 +24,6 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-func shared(t testing.TB, parts ...string) string {
-	t.Helper()
-	path := filepath.Join(append([]string{"..", "..", "..", "shared"}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + filepath.Join(parts...))
-	}
-	return path
 }
 
 func encoded(t testing.TB, img image.Image) []byte {
@@ -220,7 +212,7 @@ func TestOpenPairs_KnowsTheLayoutsThatPeoplePublish(t *testing.T) {
 
 func TestOpenPairs_ReadsTheDevelopmentSets(t *testing.T) {
 	for name, want := range map[string][2]int{"humans": {104, 4}, "objects": {99, 8}} {
-		s, err := dataset.OpenPairs(shared(t, "data", name))
+		s, err := dataset.OpenPairs(reference.Shared(t, "data", name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,18 +1,15 @@
 package measure_test
 
 import (
-	"encoding/csv"
 	"encoding/json"
-	"image"
-	"image/png"
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"focal/bench/measure"
+	"focal/bench/reference"
 	"focal/core/pixel"
 )
 
@@ -54,28 +51,17 @@ func readPeers(t *testing.T) peers {
 	return p
 }
 
-func shared(t *testing.T, name string) string {
-	t.Helper()
-	path := filepath.Join("..", "..", "..", "shared", filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + name)
-	}
-	return path
-}
-
 func truth(t *testing.T, name string) pixel.Mask {
 	t.Helper()
-	f, err := os.Open(shared(t, "data/"+name))
+	file, err := os.ReadFile(reference.Shared(t, "data", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	img, err := png.Decode(f)
+	m, err := reference.DecodeMask(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := img.(*image.Gray)
-	return pixel.Mask{Width: g.Rect.Dx(), Height: g.Rect.Dy(), Pix: g.Pix}
+	return m
 }
 
 // resultOf repeats result_of of peers.py.
@@ -157,7 +143,11 @@ func highest(values []float64) float64 {
 
 // The detections of shared/data/reference, as COCO's program judges them.
 func TestAveragePrecision_AgreesWithCOCO(t *testing.T) {
-	pictures := referenceFaces(t)
+	theirs := reference.Detections(t, "retinaface_mobilenet025", "1024")
+	var pictures []measure.Boxes
+	for _, p := range reference.Portraits(t) {
+		pictures = append(pictures, measure.Boxes{Truth: p.Truth, Found: theirs[p.File]})
+	}
 	ap := func(overlap float64, sizes measure.Sizes) float64 {
 		var all []measure.Verdict
 		marked := 0
@@ -184,57 +174,4 @@ func TestAveragePrecision_AgreesWithCOCO(t *testing.T) {
 	near(t, "AP small", mean(measure.Small), want.Small, exact)
 	near(t, "AP medium", mean(measure.Medium), want.Medium, exact)
 	near(t, "AP large", mean(measure.Large), want.Large, exact)
-}
-
-func referenceFaces(t *testing.T) []measure.Boxes {
-	t.Helper()
-	var marks struct {
-		Images []struct {
-			File  string
-			Boxes [][4]float64
-		}
-	}
-	text, err := os.ReadFile(shared(t, "data/faces/annotations.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, &marks); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(shared(t, "data/reference/faces.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]string{}
-	for _, r := range rows {
-		if r[1] == "retinaface_mobilenet025" && r[2] == "1024" {
-			found[r[0]] = r[len(r)-1]
-		}
-	}
-	var all []measure.Boxes
-	for _, i := range marks.Images {
-		var p measure.Boxes
-		for _, b := range i.Boxes {
-			p.Truth = append(p.Truth, box(b[0], b[1], b[2], b[3]))
-		}
-		for d := range strings.SplitSeq(found[i.File], ";") {
-			if d == "" {
-				continue
-			}
-			var v [5]float64
-			for j, s := range strings.Fields(d) {
-				if v[j], err = strconv.ParseFloat(s, 64); err != nil {
-					t.Fatal(err)
-				}
-			}
-			p.Found = append(p.Found, measure.Detection{Box: box(v[0], v[1], v[2], v[3]), Score: v[4]})
-		}
-		all = append(all, p)
-	}
-	return all
 }

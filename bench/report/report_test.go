@@ -11,7 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"focal/bench/reference"
 	"focal/bench/report"
+	"focal/core/pixel"
 )
 
 func near(t *testing.T, what string, got, want, by float64) {
@@ -19,47 +21,6 @@ func near(t *testing.T, what string, got, want, by float64) {
 	if !(math.Abs(got-want) <= by) {
 		t.Errorf("%s is %.5f, want %.5f", what, got, want)
 	}
-}
-
-func shared(t *testing.T, name string) string {
-	t.Helper()
-	path := filepath.Join("..", "..", "..", "shared", filepath.FromSlash(name))
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + name)
-	}
-	return path
-}
-
-// table reads a CSV file of the reference results as maps by column.
-func table(t *testing.T, name string) []map[string]string {
-	t.Helper()
-	f, err := os.Open(shared(t, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []map[string]string
-	for _, r := range rows[1:] {
-		m := map[string]string{}
-		for i, name := range rows[0] {
-			m[name] = r[i]
-		}
-		all = append(all, m)
-	}
-	return all
-}
-
-func number(t *testing.T, s string) float64 {
-	t.Helper()
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 // binary makes a picture of which only what a binary mask tells is known.
@@ -74,7 +35,7 @@ func binary(set, stem string, both, predicted, truth, pixels int64, subsets ...s
 // figures of its README.
 func TestSegments_ComeToTheReferenceTable(t *testing.T) {
 	sets := map[string][]report.Picture{}
-	for _, r := range table(t, "data/reference/foreground.csv") {
+	for _, r := range reference.Rows(t, "foreground.csv") {
 		if r["model"] != "u2netp" || r["recipe"] != "R" {
 			continue
 		}
@@ -82,8 +43,8 @@ func TestSegments_ComeToTheReferenceTable(t *testing.T) {
 		if strings.HasPrefix(r["image"], "soft_") {
 			kind = "soft"
 		}
-		p := binary(r["set"], r["image"], int64(number(t, r["intersection"])), int64(number(t, r["predicted"])), int64(number(t, r["truth"])), int64(number(t, r["pixels"])), "all", kind)
-		p.AbsError = int64(number(t, r["abs_error_sum"])*255 + 0.5)
+		p := binary(r["set"], r["image"], int64(reference.Number(t, r["intersection"])), int64(reference.Number(t, r["predicted"])), int64(reference.Number(t, r["truth"])), int64(reference.Number(t, r["pixels"])), "all", kind)
+		p.AbsError = int64(reference.Number(t, r["abs_error_sum"])*255 + 0.5)
 		sets[r["set"]] = append(sets[r["set"]], p)
 	}
 	want := map[string][8]float64{ // mean IoU, Dice, accuracy, MAE; pooled
@@ -152,33 +113,14 @@ func TestDifferences_CompareThePicturesInPairs(t *testing.T) {
 // The reference detections from a score of 0.5 on, at 0.6, come to the figures
 // of the reference README; its AP counts lower scores too.
 func TestFacesRows_ComeToTheReferenceTable(t *testing.T) {
-	text, err := os.ReadFile(shared(t, "data/faces/annotations.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var marks struct {
-		Images []struct {
-			File          string
-			Width, Height int
-			Boxes, Ignore [][4]float64
-		}
-	}
-	if err := json.Unmarshal(text, &marks); err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]string{}
-	for _, r := range table(t, "data/reference/faces.csv") {
-		if r["model"] == "retinaface_mobilenet025" && r["long_side"] == "1024" {
-			found[r["image"]] = r["boxes50"]
-		}
-	}
+	theirs := reference.Detections(t, "retinaface_mobilenet025", "1024")
 	var pictures []report.Portrait
-	for _, i := range marks.Images {
-		p := report.Portrait{Entry: report.Entry{Stem: i.File, Subsets: []string{"all"}}, Width: i.Width, Height: i.Height, Truth: i.Boxes, Ignored: i.Ignore}
-		for d := range strings.SplitSeq(found[i.File], ";") {
-			if f := strings.Fields(d); len(f) == 5 {
-				p.Found = append(p.Found, [5]float64{number(t, f[0]), number(t, f[1]), number(t, f[2]), number(t, f[3]), number(t, f[4])})
-			}
+	for _, i := range reference.Portraits(t) {
+		p := report.Portrait{
+			Entry: report.Entry{Stem: i.File, Subsets: []string{"all"}}, Width: i.Size.Width, Height: i.Size.Height, Truth: corners(i.Truth), Ignored: corners(i.Ignore),
+		}
+		for _, d := range theirs[i.File] {
+			p.Found = append(p.Found, [5]float64{d.Box.X, d.Box.Y, d.Box.W, d.Box.H, d.Score})
 		}
 		pictures = append(pictures, p)
 	}
@@ -201,6 +143,14 @@ func TestFacesRows_ComeToTheReferenceTable(t *testing.T) {
 	if small, all := f.Sizes[0].Marked+f.Sizes[1].Marked+f.Sizes[2].Marked, f.Marked; small < all {
 		t.Errorf("sizes hold %d of %d faces", small, all)
 	}
+}
+
+func corners(boxes []pixel.Box) [][4]float64 {
+	var out [][4]float64
+	for _, b := range boxes {
+		out = append(out, [4]float64{b.X, b.Y, b.W, b.H})
+	}
+	return out
 }
 
 // results is a run of one row. Its yardstick before the run is another than that

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"focal/bench/dataset"
+	"focal/bench/reference"
 	"focal/bench/report"
 	"focal/core/pipeline"
 	"focal/core/pixel"
@@ -39,15 +40,6 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
-}
-
-func shared(t *testing.T, parts ...string) string {
-	t.Helper()
-	path := filepath.Join(append([]string{"..", "..", "..", "shared"}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + filepath.Join(parts...))
-	}
-	return path
 }
 
 // pairs writes a set of n pictures whose masks are their left halves.
@@ -212,7 +204,7 @@ func closeHouse() error {
 
 func open(t *testing.T) *House {
 	t.Helper()
-	shared(t, "models")
+	reference.Shared(t, "models")
 	h, err := house()
 	if err != nil {
 		t.Fatal(err)
@@ -227,7 +219,7 @@ func TestHouse_MeasuresTheReferencePictures(t *testing.T) {
 	h := open(t)
 	expectMask(t, h, "ccp_0031", 0.9)
 	expectFaces(t, h)
-	rates, err := h.Batches(t.Context(), "yunet", []int{1, 2}, shared(t, "data", "faces", "images", "facemask_000.jpg"))
+	rates, err := h.Batches(t.Context(), "yunet", []int{1, 2}, reference.Shared(t, "data", "faces", "images", "facemask_000.jpg"))
 	if err != nil || len(rates) != 2 || rates[1].Images <= 0 {
 		t.Errorf("rates %v, %v", rates, err)
 	}
@@ -235,7 +227,7 @@ func TestHouse_MeasuresTheReferencePictures(t *testing.T) {
 
 func expectMask(t *testing.T, h *House, stem string, least float64) {
 	t.Helper()
-	set, err := dataset.OpenPairs(shared(t, "data", "humans"))
+	set, err := dataset.OpenPairs(reference.Shared(t, "data", "humans"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +264,7 @@ func expectMask(t *testing.T, h *House, stem string, least float64) {
 
 func expectFaces(t *testing.T, h *House) {
 	t.Helper()
-	set, err := dataset.OpenFaces(shared(t, "data", "faces"))
+	set, err := dataset.OpenFaces(reference.Shared(t, "data", "faces"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,76 +3,26 @@ package host_test
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
-	"image"
-	"image/draw"
-	"image/jpeg"
 	"math"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 
+	"focal/bench/reference"
 	"focal/core/pixel"
 	"focal/inference"
 	"focal/inference/host"
-	"focal/inference/ort"
 	"focal/models"
 	"focal/models/face"
 	"focal/models/foreground"
 	"focal/models/vision"
 )
 
-var root = filepath.Join("..", "..")
-
-// engine opens ONNX Runtime for the first test that asks: once, as it demands.
-var engine = sync.OnceValues(func() (*ort.Engine, error) {
-	c := ort.DefaultConfig()
-	c.Library = filepath.Join(root, ".deps", "lib", "libonnxruntime.so")
-	e, err := ort.Open(c)
-	if err != nil {
-		return nil, fmt.Errorf("%w (scripts/deps fetches it)", err)
-	}
-	return e, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	live := vision.Live()
-	if e, err := engine(); err == nil {
-		live += e.Live()
-	}
-	if live != 0 {
-		fmt.Fprintf(os.Stderr, "%d C objects left alive\n", live)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func shared(t *testing.T, parts ...string) string {
-	t.Helper()
-	path := filepath.Join(append([]string{root, "..", "shared"}, parts...)...)
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + filepath.Join(parts...))
-	}
-	return path
-}
+func TestMain(m *testing.M) { reference.Main(m, reference.Live, vision.Live) }
 
 // repository holds the two models of the house.
 func repository(t *testing.T) *models.Repository {
 	t.Helper()
-	mirror := shared(t, "models")
-	r, err := models.OpenRepository(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"retinaface-mobilenet025", "u2netp"} {
-		if _, err := r.Pull(t.Context(), name, models.PullOptions{Mirror: mirror}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return r
+	return reference.Pull(t, t.TempDir(), "retinaface-mobilenet025", "u2netp")
 }
 
 // batching is a repository whose models batch on the CPU too, where it gains
@@ -89,14 +39,10 @@ func (b batching) Models() ([]models.Model, error) {
 
 func real(t *testing.T, r host.Repository, budget int64) *host.Host {
 	t.Helper()
-	e, err := engine()
-	if err != nil {
-		t.Fatal(err)
-	}
 	c := host.DefaultConfig()
 	c.Budget, c.Slots = budget, 1
 	c.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
-	h, err := host.New(c, e, r)
+	h, err := host.New(c, reference.Engine(t), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,46 +59,17 @@ func shut(t *testing.T, h *host.Host) {
 // photos reads the first n photographs with faces.
 func photos(t *testing.T, n int) []inference.Subject {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(shared(t, "data", "faces", "images"), "*.jpg"))
-	if err != nil || len(files) < n {
-		t.Fatalf("%d photographs, want %d: %v", len(files), n, err)
-	}
 	var subjects []inference.Subject
-	for _, file := range files[:n] {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, p := range reference.Portraits(t)[:n] {
 		subjects = append(subjects, inference.Subject{
-			Content: sha256.Sum256(data),
-			Look:    func(context.Context) (pixel.Buffer, error) { return look(file) },
+			Content: sha256.Sum256([]byte(p.File)),
+			Look: func(context.Context) (pixel.Buffer, error) {
+				look, _ := reference.Look(t, p.Image)
+				return look, nil
+			},
 		})
 	}
 	return subjects
-}
-
-func look(file string) (pixel.Buffer, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return pixel.Buffer{}, err
-	}
-	defer f.Close()
-	img, err := jpeg.Decode(f)
-	if err != nil {
-		return pixel.Buffer{}, err
-	}
-	rgba := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
-	draw.Draw(rgba, rgba.Rect, img, img.Bounds().Min, draw.Src)
-	full := pixel.Buffer{Width: rgba.Rect.Dx(), Height: rgba.Rect.Dy(), Channels: 3}
-	for p := range slices.Chunk(rgba.Pix, 4) {
-		full.Pix = append(full.Pix, p[:3]...)
-	}
-	long := max(full.Width, full.Height)
-	if long <= pixel.LookSide {
-		return full, nil
-	}
-	to := pixel.Size{Width: full.Width * pixel.LookSide / long, Height: full.Height * pixel.LookSide / long}
-	return vision.Resize(full, to, vision.Area)
 }
 
 // A picture's result in a batch equals its result alone, to 1e-5.

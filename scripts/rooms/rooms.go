@@ -64,6 +64,8 @@ type arrow struct {
 var (
 	ground     = []string{"core/pixel", "core/cache", "core/fault"}
 	arithmetic = plus(ground, "core/transform", "core/geometry")
+	// judging is what tests need to hold models to truth and reference results.
+	judging = []string{"inference/...", "bench/measure", "bench/reference"}
 )
 
 var arrows = []arrow{
@@ -79,7 +81,7 @@ var arrows = []arrow{
 	{"core/pipeline", plus(arithmetic, "core/vips", "core/svg", "core/structure"), nil,
 		"core declares what it needs of vision (pipeline.Vision) and is handed it by server/app"},
 
-	{"models/...", plus(ground, "models/..."), []string{"inference/..."},
+	{"models/...", plus(ground, "models/..."), judging,
 		"a model is described without knowing who runs it (its tests may run it, for accuracy)"},
 	{"inference", plus(ground, "models"), nil, "the doorway knows pixels and models, nothing behind it"},
 	{"inference/sched", plus(ground, "models", "inference"), []string{"inference/fake"},
@@ -94,7 +96,7 @@ var arrows = []arrow{
 		"the golden numbers of the models hold every way of running them to the same outputs and know none"},
 	{"inference/profile", ground, nil, "measurements on disk: neither who measures nor who decides by them"},
 	{"inference/host", plus(ground, "models/...", "inference", "inference/sched", "inference/profile", "inference/gpu"),
-		[]string{"inference/..."},
+		judging,
 		"the run loop takes any engine: server/app chooses it"},
 	{"inference/oip", plus(ground, "models", "inference"), nil,
 		"a protocol's bodies are read and written without a server or an engine, so that they can be fuzzed alone"},
@@ -109,13 +111,15 @@ var arrows = []arrow{
 	{"server/api", plus(arithmetic, "core/pipeline", "server/source", "server/results"),
 		[]string{"core/vips", "server/app"},
 		"the HTTP face sees one half of the house; server/app hands it the rest"},
-	{"server/app", []string{"core/...", "models/...", "inference/...", "server/..."}, []string{"bench/measure"},
+	{"server/app", []string{"core/...", "models/...", "inference/...", "server/..."}, judging,
 		"the parts list sees everything but the programs (its tests measure what it serves)"},
-	{"server", plus(ground, "server/...", "models", "core/pipeline"), nil,
+	{"server", plus(ground, "server/...", "models", "core/pipeline"), judging,
 		"main only wires: it fills Configs (hence core/pipeline) and hands them to server/app, the one place that sees both halves"},
-	{"bench/measure", []string{"core/pixel"}, nil, "a measure is arithmetic that no model and no file can move"},
-	{"bench/dataset", plus(ground, "core/vips", "models/vision"), nil, "truth is read without knowing what is held against it"},
-	{"bench/report", plus(arithmetic, "core/vips", "models/vision", "bench/measure", "bench/dataset"), nil,
+	{"bench/measure", []string{"core/pixel"}, judging, "a measure is arithmetic that no model and no file can move"},
+	{"bench/reference", []string{"core/pixel", "models", "models/vision", "inference", "inference/ort", "bench/measure"}, nil,
+		"what tests judge models by: it reads pictures and runs tensors, and knows no recipe and no decoder"},
+	{"bench/dataset", plus(ground, "core/vips", "models/vision"), judging, "truth is read without knowing what is held against it"},
+	{"bench/report", plus(arithmetic, "core/vips", "models/vision", "bench/measure", "bench/dataset"), judging,
 		"figures are made of journals, whoever measured"},
 	{"bench/load", plus(ground, "bench/measure"), nil, "a load knows addresses, not what answers there"},
 	{"bench/...", []string{"bench/...", "core/...", "models/...", "inference/...", "server/app"}, nil,

@@ -22,10 +22,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"focal/bench/reference"
 	"focal/core/pipeline"
 	"focal/core/vips"
 	"focal/inference"
-	"focal/models"
 	"focal/models/vision"
 	"focal/server/source"
 )
@@ -97,44 +97,14 @@ func serveModels(text string) error {
 	return s.Run(context.Background())
 }
 
-var houseRoot = filepath.Join("..", "..")
-
-// shared returns the absolute path of a file in ../shared.
-func shared(t *testing.T, parts ...string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join(append([]string{houseRoot, "..", "shared"}, parts...)...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("needs ../shared: " + filepath.Join(parts...))
-	}
-	return path
-}
-
 // modelsConfig is a repository with the two default models, or an empty one,
 // and the ONNX Runtime of scripts/deps.
 func modelsConfig(t *testing.T, names ...string) InferenceConfig {
 	t.Helper()
 	c := DefaultInferenceConfig()
 	c.Models, c.Device, c.Workers = t.TempDir(), "cpu", 2
-	library, err := filepath.Abs(filepath.Join(houseRoot, ".deps", "lib", "libonnxruntime.so"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(library); err != nil {
-		t.Fatalf("%v (scripts/deps fetches it)", err)
-	}
-	c.Library = library
-	repository, err := models.OpenRepository(c.Models)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		if _, err := repository.Pull(t.Context(), name, models.PullOptions{Mirror: shared(t, "models")}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c.Library = reference.Library(t)
+	reference.Pull(t, c.Models, names...)
 	return c
 }
 
@@ -202,7 +172,7 @@ func sources(root string) source.Config {
 func (h *house) put(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		h.write(t, filepath.Base(name), read(t, shared(t, "data", "samples", name)))
+		h.write(t, filepath.Base(name), read(t, reference.Shared(t, "data", "samples", name)))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"focal/bench/reference"
 )
 
 // issueOptions are those of the one URL that the house stands for.
@@ -204,13 +206,13 @@ func TestHouse_TenCropsAndACutoutCostOneDetectionAndOneMask(t *testing.T) {
 	expectRuns("for ten crops and a cut-out")
 
 	// The content is the key, not the name.
-	h.write(t, "renamed.jpg", read(t, shared(t, "data", "samples", "photos", "couple-beach.jpg")))
+	h.write(t, "renamed.jpg", read(t, reference.Shared(t, "data", "samples", "photos", "couple-beach.jpg")))
 	a, _ := h.picture(t, issueOptions, "renamed.jpg")
 	expectFacts(t, a, "hit")
 	expectRuns("with the same photo under another name")
 
 	// A replaced photo is never answered with the old one's findings.
-	h.write(t, "renamed.jpg", read(t, shared(t, "data", "samples", "photos", "portrait-offcentre.jpg")))
+	h.write(t, "renamed.jpg", read(t, reference.Shared(t, "data", "samples", "photos", "portrait-offcentre.jpg")))
 	a, _ = h.picture(t, issueOptions, "renamed.jpg")
 	expectFacts(t, a, "run")
 }
@@ -248,7 +250,7 @@ func TestHouse_PictureThatTheClientHasIsNotSentAgain(t *testing.T) {
 func TestHouse_LinksOfTheStartPageWork(t *testing.T) {
 	h := open(t, modelsConfig(t, faceModel, foregroundModel), nil)
 	h.put(t, "photos/couple-beach.jpg")
-	h.write(t, "with space & ü.jpg", read(t, shared(t, "data", "samples", "photos", "bicycle.jpg")))
+	h.write(t, "with space & ü.jpg", read(t, reference.Shared(t, "data", "samples", "photos", "bicycle.jpg")))
 	page := string(h.mustGet(t, "/").body)
 	links := regexp.MustCompile(`(?:href|src)="(/[^"]*)"`).FindAllStringSubmatch(page, -1)
 	pictures := 0

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"focal/bench/reference"
 	"focal/core/pipeline"
 	"focal/core/vips"
 	"focal/inference"
@@ -85,7 +86,7 @@ func plain(t *testing.T) *house {
 
 func (h *house) good(t *testing.T) {
 	t.Helper()
-	h.write(t, "good.jpg", read(t, shared(t, "data", "samples", "photos", "couple-beach.jpg")))
+	h.write(t, "good.jpg", read(t, reference.Shared(t, "data", "samples", "photos", "couple-beach.jpg")))
 }
 
 func all(t *testing.T, h *house, cases []refusal) {
@@ -127,7 +128,7 @@ func TestRefusal_FilesThatAreNoGoodPicture(t *testing.T) {
 // A hostile SVG leaves as a clean one, or not at all.
 func TestRefusal_HostileSVG(t *testing.T) {
 	h := plain(t)
-	files, err := filepath.Glob(filepath.Join(shared(t, "data", "samples", "svg", "malicious"), "*.svg"))
+	files, err := filepath.Glob(filepath.Join(reference.Shared(t, "data", "samples", "svg", "malicious"), "*.svg"))
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -161,7 +162,7 @@ func TestRefusal_WrongExtensionIsNone(t *testing.T) {
 	for name, file := range map[string]string{
 		"png.jpg": "alpha/rgba.png", "webp.svg": "broken/looks-like-svg.webp", "jpeg.html": "photos/bicycle.jpg", "avif": "avif/kimono.avif",
 	} {
-		h.write(t, name, read(t, shared(t, "data", "samples", file)))
+		h.write(t, name, read(t, reference.Shared(t, "data", "samples", file)))
 		if _, m := h.picture(t, "width=40,format=png", name); m.Bounds().Dx() != 40 {
 			t.Errorf("%s: the picture is %v", name, m.Bounds())
 		}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"focal/bench/reference"
 	"focal/core/pipeline"
 	"focal/core/pixel"
 	"focal/inference"
@@ -102,7 +103,7 @@ func soakLooks(t *testing.T) []pixel.Buffer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(shared(t, "data", "faces", "images"), "*.jpg"))
+	files, err := filepath.Glob(filepath.Join(reference.Shared(t, "data", "faces", "images"), "*.jpg"))
 	if err != nil || len(files) < 24 {
 		t.Fatalf("%d photographs, %v", len(files), err)
 	}

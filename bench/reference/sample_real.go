@@ -1,0 +1,5 @@
+//go:build real
+
+package reference
+
+const stride = 1
