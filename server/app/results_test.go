@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"focal/bench/reference"
 	"focal/core/pipeline"
 	"focal/core/pixel"
 	"focal/inference"
@@ -90,7 +91,7 @@ func TestHouse_FinishedPicturesAreKept(t *testing.T) {
 
 	// The same name, another photo: nobody may see the old one.
 	third := start(nil)
-	other := read(t, shared(t, "data", "samples", "photos", "portrait-offcentre.jpg"))
+	other := read(t, reference.Shared(t, "data", "samples", "photos", "portrait-offcentre.jpg"))
 	if err := os.WriteFile(filepath.Join(root, "couple-beach.jpg"), other, 0o600); err != nil {
 		t.Fatal(err)
 	}
