@@ -82,15 +82,42 @@ func (f Frame) Point(p pixel.Point) pixel.Point {
 	}
 }
 
+// Back is the inverse of Point.
+func (f Frame) Back(p pixel.Point) pixel.Point {
+	switch f.quarters() {
+	case 1:
+		p = pixel.Point{X: p.Y, Y: 1 - p.X}
+	case 2:
+		p = pixel.Point{X: 1 - p.X, Y: 1 - p.Y}
+	case 3:
+		p = pixel.Point{X: 1 - p.Y, Y: p.X}
+	}
+	if f.FlipH {
+		p.X = 1 - p.X
+	}
+	if f.FlipV {
+		p.Y = 1 - p.Y
+	}
+	k := f.kept()
+	return pixel.Point{X: k.X + p.X*k.W, Y: k.Y + p.Y*k.H}
+}
+
+// BackBox maps a box of the working picture to the source.
+func (f Frame) BackBox(b pixel.Box) pixel.Box {
+	return between(f.Back(pixel.Point{X: b.X, Y: b.Y}), f.Back(pixel.Point{X: b.X + b.W, Y: b.Y + b.H}))
+}
+
+// between returns the box that has p and q as opposite corners.
+func between(p, q pixel.Point) pixel.Box {
+	return pixel.Box{X: math.Min(p.X, q.X), Y: math.Min(p.Y, q.Y), W: math.Abs(q.X - p.X), H: math.Abs(q.Y - p.Y)}
+}
+
 // Box maps a box and clips it to the working picture. A box of which nothing
 // is left becomes the zero box.
 func (f Frame) Box(b pixel.Box) pixel.Box {
 	p := f.Point(pixel.Point{X: b.X, Y: b.Y})
 	q := f.Point(pixel.Point{X: b.X + b.W, Y: b.Y + b.H})
-	m, _ := clip(pixel.Box{
-		X: math.Min(p.X, q.X), Y: math.Min(p.Y, q.Y),
-		W: math.Abs(q.X - p.X), H: math.Abs(q.Y - p.Y),
-	})
+	m, _ := clip(between(p, q))
 	return m
 }
 

@@ -1,6 +1,7 @@
 package geometry
 
 import (
+	"math"
 	"testing"
 
 	"focal/core/pixel"
@@ -99,4 +100,25 @@ func TestFrame_FourQuarterTurnsAreNone(t *testing.T) {
 			t.Fatalf("both flips give %v, half a turn %v", h, r)
 		}
 	})
+}
+
+func TestFrame_BackIsTheWayBack(t *testing.T) {
+	unit := rapid.Float64Range(0, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		trim, ok := clip(pixel.Box{X: unit.Draw(t, "x"), Y: unit.Draw(t, "y"), W: unit.Draw(t, "w"), H: unit.Draw(t, "h")})
+		if !ok || trim.W < 1e-3 || trim.H < 1e-3 {
+			trim = pixel.Box{}
+		}
+		f := Frame{Trim: trim, FlipH: rapid.Bool().Draw(t, "flip h"), FlipV: rapid.Bool().Draw(t, "flip v"), Rotate: 90 * rapid.IntRange(0, 3).Draw(t, "rotate")}
+		p := pixel.Point{X: unit.Draw(t, "px"), Y: unit.Draw(t, "py")}
+		if q := f.Back(f.Point(p)); math.Abs(q.X-p.X)+math.Abs(q.Y-p.Y) > 1e-9 {
+			t.Fatalf("%+v: %v comes back as %v", f, p, q)
+		}
+	})
+	// The left quarter of a picture that was trimmed to its right half, then
+	// turned clockwise, is the bottom of that half.
+	f := Frame{Trim: pixel.Box{X: 0.5, W: 0.5, H: 1}, Rotate: 90}
+	if got, want := f.BackBox(pixel.Box{W: 0.25, H: 1}), (pixel.Box{X: 0.5, Y: 0.75, W: 0.5, H: 0.25}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }

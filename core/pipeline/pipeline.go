@@ -111,6 +111,7 @@ type Result struct {
 	Warnings    []string
 	Findings    Findings
 	Facts       []Fact // about the findings
+	Fleeting    bool   // it differs from one call to the next: nobody may keep it
 	Timing      Timing
 }
 

@@ -22,14 +22,14 @@ type plan struct {
 	border   transform.Border
 	size     pixel.Size // the result
 	load     vips.LoadOptions
-	pages    int // frames that are drawn
-	hides    bool
+	pages    int  // frames that are drawn
+	looks    bool // a look is made for rendering
 	warnings []string
 }
 
 // draft makes the plan.
 func draft(info vips.Info, o transform.Options, found Findings, c Config) (plan, error) {
-	p := plan{border: o.Drawn(), hides: found.Hidden != nil}
+	p := plan{border: o.Drawn(), looks: found.Hidden != nil || o.Debug}
 	var warning string
 	p.frame, warning = frameOf(o, info.Oriented, found)
 	p.working = p.frame.Size(info.Oriented)
@@ -88,7 +88,7 @@ func (p plan) memory(info vips.Info) int64 {
 		return info.DecodeMemory(1, true)
 	}
 	need := info.DecodeMemory(p.load.Shrink, p.load.Random || info.Orientation > 1)
-	if p.hides {
+	if p.looks {
 		need = max(need, lookMemory(info)) // it is gone before the picture comes
 	}
 	return need

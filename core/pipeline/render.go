@@ -40,6 +40,9 @@ func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found 
 		return Result{}, err
 	}
 	defer release()
+	if r.Options.Debug {
+		return overlay(r, info, pl, found)
+	}
 	return draw(r, info, pl, found)
 }
 

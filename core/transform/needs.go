@@ -22,9 +22,9 @@ func (o Options) ShowsForeground() bool {
 
 // cropDecides says whether it matters what gravity finds. It does not without
 // zoom, and without a size and fit that crop: then no model is asked, and its
-// absence spoils nothing.
+// absence spoils nothing. Whoever wants to see what is found is told anyway.
 func (o Options) cropDecides() bool {
-	return o.Zoom > 0 || o.Target().Crops() || o.Format == FormatJSON
+	return o.Zoom > 0 || o.Target().Crops() || o.Format == FormatJSON || o.Debug
 }
 
 // settleGravity drops what belongs to another gravity.

@@ -41,6 +41,7 @@ type Options struct {
 	Blur          float64
 	BlurFaces     bool // every face is made unrecognisable
 	FirstFrame    bool // anim=false
+	Debug         bool // debug=crop: the source, and over it what decided the crop
 	// RedirectOnError sends a client on to the source when the picture cannot
 	// be made.
 	RedirectOnError bool

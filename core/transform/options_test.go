@@ -55,8 +55,10 @@ func TestOptions_NeedFacesOnlyWhereTheyDecide(t *testing.T) {
 		"gravity=face,width=200,height=200":                 false, // scale-down crops nothing
 		"gravity=face,width=200,fit=cover":                  false, // neither does one side
 		"gravity=auto,width=200,height=200,fit=cover":       false,
-		"format=json":  false,
-		"blur-faces=1": true,
+		"format=json":             false,
+		"blur-faces=1":            true,
+		"gravity=face,debug=crop": true,
+		"debug=crop":              false,
 	} {
 		if got := mustParse(t, list).NeedsFaces(); got != want {
 			t.Errorf("%s: got %v", list, got)

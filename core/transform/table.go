@@ -160,6 +160,9 @@ var table = [...]option{
 	{"metadata", "", "copyright, keep or none",
 		func(o *Options, v string) error { return pick(&o.Metadata, metadata, v) },
 		func(o Options) string { return name(metadata, o.Metadata) }},
+	{"debug", "", "crop",
+		func(o *Options, v string) error { return pick(&o.Debug, debugs, v) },
+		func(o Options) string { return name(debugs, o.Debug) }},
 }
 
 // switchValues says what a switch looks like.
@@ -185,6 +188,7 @@ var (
 	segments     = []choice[Segment]{{"foreground", SegmentForeground}, {"background", SegmentBackground}}
 	switches     = []choice[bool]{{"1", true}, {"true", true}, {"0", false}, {"false", false}}
 	compressions = []choice[bool]{{"fast", true}}
+	debugs       = []choice[bool]{{"crop", true}}
 	upscales     = []choice[bool]{{"interpolate", false}, {"generate", true}}
 	anims        = []choice[bool]{{"true", false}, {"false", true}}
 	onErrors     = []choice[bool]{{"redirect", true}}

@@ -35,11 +35,14 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, original *source.Original, r r
 	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	h.Set("ETag", etag)
 	h.Set("Content-Security-Policy", contentPolicy)
+	if d := r.Findings.Degraded; d != nil {
+		h.Set("Focal-Degraded", fmt.Sprintf("%s=%s; reason=%s", d.From, d.To, d.Reason))
+	}
 	switch {
+	case r.Fleeting:
+		h.Set("Cache-Control", "no-store")
 	case r.Findings.Degraded != nil:
 		h.Set("Cache-Control", degradedAge)
-		d := r.Findings.Degraded
-		h.Set("Focal-Degraded", fmt.Sprintf("%s=%s; reason=%s", d.From, d.To, d.Reason))
 	default:
 		header, warning := fresh(original.CacheControl)
 		if header != "" {

@@ -148,6 +148,7 @@ func TestImage_AnswersWithTheHeadersOfTheContract(t *testing.T) {
 		if r.Options.Width == 1 {
 			res.Facts, res.Findings = nil, pipeline.Findings{Degraded: degraded}
 		}
+		res.Fleeting = r.Options.Debug
 		return res, err
 	}}
 	base := serve(t, &sources{}, p, nil)
@@ -184,6 +185,12 @@ func TestImage_AnswersWithTheHeadersOfTheContract(t *testing.T) {
 	resp, _ = get(t, base+"/cdn-cgi/image/width=1/a.jpg")
 	if resp.Header.Get("Focal-Degraded") != "face=auto; reason=unavailable" || resp.Header.Get("Cache-Control") != degradedAge {
 		t.Errorf("degraded: %v", resp.Header)
+	}
+	for _, list := range []string{"debug=crop", "debug=crop,width=1"} {
+		resp, _ = get(t, base+"/cdn-cgi/image/"+list+"/a.jpg")
+		if got := resp.Header.Get("Cache-Control"); got != "no-store" {
+			t.Errorf("%s: Cache-Control %q, want no-store", list, got)
+		}
 	}
 }
 

@@ -132,7 +132,7 @@ func (k *Keeper) fill(ctx context.Context, q question) (*kept, bool, error) {
 	p := &kept{Result: made, content: q.Source.Digest, place: q.Place}
 	p.Findings = pipeline.Findings{Degraded: made.Findings.Degraded} // masks are not worth their memory
 	exact, ok := q.answered(p.Facts)
-	if !ok || q.Private || p.Findings.Degraded != nil || k.purges.Load() != purges {
+	if !ok || q.Private || p.Findings.Degraded != nil || made.Fleeting || k.purges.Load() != purges {
 		return p, false, nil
 	}
 	k.put(k.tiers, exact, p, purges)

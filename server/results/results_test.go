@@ -21,6 +21,7 @@ type maker struct {
 	made     atomic.Int32
 	model    atomic.Pointer[pixel.Digest] // of every task
 	degraded bool
+	fleeting bool
 	panics   bool
 	late     atomic.Bool   // the first making takes longer than it may
 	enter    chan struct{} // if set, told of every making
@@ -59,7 +60,7 @@ func (m *maker) Make(ctx context.Context, r pipeline.Request) (pipeline.Result, 
 	res := pipeline.Result{
 		Body: fmt.Appendf(nil, "%s by %s, no. %d", r.Source.Bytes, r.Options.Canonical(), n), ContentType: "image/webp",
 		Size: pixel.Size{Width: 4, Height: 3}, Warnings: []string{"image too large for AVIF"},
-		Timing: pipeline.Timing{Render: time.Second},
+		Timing: pipeline.Timing{Render: time.Second}, Fleeting: m.fleeting,
 	}
 	for _, t := range pipeline.Tasks(r.Options) {
 		res.Facts = append(res.Facts, pipeline.Fact{Task: t, Model: "m", Digest: *m.model.Load(), Provider: "cpu", How: "run", Detail: "count=2"})
@@ -185,6 +186,7 @@ func TestMake_KeepsNothingItMustNot(t *testing.T) {
 		r      Request
 	}{
 		"degraded":         {func(m *maker) { m.degraded = true }, photo},
+		"fleeting":         {func(m *maker) { m.fleeting = true }, photo},
 		"private":          {func(*maker) {}, with(photo, func(r *Request) { r.Private = true })},
 		"model of no name": {func(m *maker) { m.model.Store(&pixel.Digest{}) }, photo},
 	} {
