@@ -53,7 +53,6 @@ func (h *Host) Unload(name string) error {
 	done := make(chan struct{})
 	if !h.loop.do(func(now time.Time) {
 		defer close(done)
-		h.loop.now = now
 		for _, m := range gone {
 			h.loop.sched.OnRetire(now, m.spec.ID, sched.EvictedOrder)
 			h.loop.forget(m.spec.ID)
