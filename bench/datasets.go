@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,7 +104,8 @@ type checkCommand struct {
 	Duplicates bool     `help:"Look for pictures that look alike." default:"true" negatable:""`
 }
 
-// Run opens every file of the sets; any problem is an error.
+// Run opens every file of the sets; any problem but a mask that was converted,
+// which loses nothing, is an error.
 func (c *checkCommand) Run(log *slog.Logger) error {
 	if err := app.Open(log); err != nil {
 		return err
@@ -118,8 +120,12 @@ func (c *checkCommand) Run(log *slog.Logger) error {
 		for _, p := range problems {
 			fmt.Printf("%s: %s, %s\n", p.File, p.Kind, p.Detail)
 		}
+		count := dataset.Count(problems)
 		fmt.Printf("%s: %d pictures, %d problems\n", dir, n, len(problems))
-		total += len(problems)
+		for _, kind := range slices.Sorted(maps.Keys(count)) {
+			fmt.Printf("  %s: %d\n", kind, count[kind])
+		}
+		total += len(problems) - count[dataset.Converted]
 	}
 	if total > 0 {
 		return fmt.Errorf("%d problems", total)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,12 +34,22 @@ const (
 	Full        Kind = "full"       // a mask without background
 	Inverted    Kind = "inverted"   // a mask whose border is foreground and centre is not
 	Scaled      Kind = "scaled"     // a mask of 0 and 1, read as 0 and 255
+	Converted   Kind = "converted"  // a mask of another kind than 8-bit grey, read as one
 	Duplicate   Kind = "duplicate"  // looks like another picture
 )
 
 // Fatal says whether a file with such a problem is left out.
 func (k Kind) Fatal() bool {
 	return slices.Contains([]Kind{Unpaired, Unreadable, SizesDiffer, Coloured, BadLabel}, k)
+}
+
+// Count says how many problems there are of each kind.
+func Count(problems []Problem) map[Kind]int {
+	count := map[Kind]int{}
+	for _, p := range problems {
+		count[p.Kind]++
+	}
+	return count
 }
 
 // Problem is what is wrong with one file.
@@ -90,49 +101,85 @@ func ParseTags(text []byte) (map[string][]string, error) {
 	return tags, nil
 }
 
-// subsets returns all that a picture belongs to.
+// subsets returns all that a picture belongs to: its folder's, and those of its
+// tags.
 func subsets(stem string, tags map[string][]string) []string {
 	kind := Hard
-	if strings.HasPrefix(stem, "soft_") {
+	folder, name := path.Split(stem)
+	folder = strings.TrimSuffix(folder, "/")
+	if strings.HasPrefix(name, "soft_") || folder == Soft {
 		kind = Soft
 	}
-	return append([]string{All, kind}, tags[stem]...)
+	all := []string{All, kind}
+	if folder != "" && !slices.Contains([]string{All, Soft, Hard}, folder) {
+		all = append(all, folder)
+	}
+	return append(all, tagsOf(stem, tags)...)
+}
+
+// tagsOf finds a picture's tags, by its name with or without its folder.
+func tagsOf(stem string, tags map[string][]string) []string {
+	if name := path.Base(stem); name != stem {
+		return slices.Concat(tags[stem], tags[name])
+	}
+	return tags[stem]
 }
 
 // Tag puts pictures into more subsets, by stem.
 func (s *Pairs) Tag(tags map[string][]string) {
 	for i := range s.Pairs {
-		s.Pairs[i].Subsets = append(s.Pairs[i].Subsets, tags[s.Pairs[i].Stem]...)
+		s.Pairs[i].Subsets = append(s.Pairs[i].Subsets, tagsOf(s.Pairs[i].Stem, tags)...)
 	}
 }
 
 // Tag puts pictures into more subsets, by stem.
 func (s *Faces) Tag(tags map[string][]string) {
 	for i := range s.Portraits {
-		s.Portraits[i].Subsets = append(s.Portraits[i].Subsets, tags[s.Portraits[i].Stem]...)
+		s.Portraits[i].Subsets = append(s.Portraits[i].Subsets, tagsOf(s.Portraits[i].Stem, tags)...)
 	}
 }
 
-// files lists the plain files of a folder by stem, and the stems in order. Two
-// files of one stem are a problem; the first by name stays.
+// files lists the plain files of a folder by stem, and those of the folders in it
+// by folder/stem. Two files of one stem are a problem; the first by name stays.
 func files(dir string) (byStem map[string]string, problems []Problem, err error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, nil, fault.New(fault.NotFound, "dataset.files", "%w", err)
-	}
 	byStem = map[string]string{}
-	for _, e := range entries {
-		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		path, s := filepath.Join(dir, e.Name()), stem(e.Name())
+	add := func(folder string, e fs.DirEntry) {
+		file, s := filepath.Join(dir, folder, e.Name()), path.Join(folder, stem(e.Name()))
 		if first, taken := byStem[s]; taken {
-			problems = append(problems, Problem{path, Unpaired, "has the name of " + filepath.Base(first)})
+			problems = append(problems, Problem{file, Unpaired, "has the name of " + filepath.Base(first)})
+			return
+		}
+		byStem[s] = file
+	}
+	entries, err := visible(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		if !e.IsDir() {
+			add("", e)
 			continue
 		}
-		byStem[s] = path
+		inside, err := visible(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, f := range inside {
+			if !f.IsDir() {
+				add(e.Name(), f)
+			}
+		}
 	}
 	return byStem, problems, nil
+}
+
+// visible lists a folder without what is hidden.
+func visible(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fault.New(fault.NotFound, "dataset.files", "%w", err)
+	}
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }), nil
 }
 
 func stem(name string) string {
@@ -152,7 +199,7 @@ func exists(path string) bool {
 func Leaks(trainedOn []string, set string, stems []string) []string {
 	names := map[string]bool{plain(set): true}
 	for _, s := range stems {
-		if prefix, _, ok := strings.Cut(s, "_"); ok {
+		if prefix, _, ok := strings.Cut(path.Base(s), "_"); ok {
 			names[plain(prefix)] = true
 		}
 	}

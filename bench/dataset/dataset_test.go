@@ -2,12 +2,18 @@ package dataset_test
 
 import (
 	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"hash/crc32"
 	"image"
 	"image/color"
+	"image/draw"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"focal/bench/dataset"
@@ -108,6 +114,50 @@ func framed(v, w byte) *image.Gray {
 	return g
 }
 
+// recoloured is framed(0, 255) in another kind of image.
+func recoloured(img draw.Image) image.Image {
+	draw.Draw(img, img.Bounds(), framed(0, 255), image.Point{}, draw.Src)
+	return img
+}
+
+// cut is a picture whose header is whole and whose pixels are not.
+func cut(t *testing.T) []byte {
+	t.Helper()
+	noise := image.NewGray(image.Rect(0, 0, 64, 64))
+	for i := range noise.Pix {
+		noise.Pix[i] = byte(i * i * 31 / 7)
+	}
+	file := encoded(t, noise)
+	return file[:len(file)/2]
+}
+
+// oneBit is framed(0, 255) as a PNG of depth 1, which Go's encoder does not
+// write: header, one chunk of eight rows with a filter byte each, end.
+func oneBit(t *testing.T) []byte {
+	t.Helper()
+	var rows, file bytes.Buffer
+	z := zlib.NewWriter(&rows)
+	for y := range 8 {
+		bits := byte(0)
+		if y >= 2 && y < 6 {
+			bits = 0b00111100
+		}
+		if _, err := z.Write([]byte{0, bits}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file.WriteString("\x89PNG\r\n\x1a\n")
+	for _, chunk := range []string{"IHDR\x00\x00\x00\x08\x00\x00\x00\x08\x01\x00\x00\x00\x00", "IDAT" + rows.String(), "IEND"} {
+		file.Write(binary.BigEndian.AppendUint32(nil, uint32(len(chunk)-4)))
+		file.WriteString(chunk)
+		file.Write(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(chunk))))
+	}
+	return file.Bytes()
+}
+
 // Every kind of bad input of a folder of pairs is named by file; what can be
 // used is used.
 func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
@@ -122,6 +172,11 @@ func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
 		"images/broken.png": grey, "masks/broken.png": grey[:40],
 		"images/none.png": []byte("no picture"), "masks/none.png": grey,
 		"images/red.png": grey, "masks/red.png": encoded(t, picture(image.NewRGBA(image.Rect(0, 0, 8, 8)), color.RGBA{255, 0, 0, 255})),
+		"images/cut.png": cut(t), "masks/cut.png": grey,
+		"images/rgb.png": grey, "masks/rgb.png": encoded(t, recoloured(image.NewRGBA(image.Rect(0, 0, 8, 8)))),
+		"images/deep.png": grey, "masks/deep.png": encoded(t, recoloured(image.NewGray16(image.Rect(0, 0, 8, 8)))),
+		"images/palette.png": grey, "masks/palette.png": encoded(t, recoloured(image.NewPaletted(image.Rect(0, 0, 8, 8), color.Palette{color.Gray{0}, color.Gray{255}, color.Gray{7}}))),
+		"images/bit.png": grey, "masks/bit.png": oneBit(t),
 		"tags.csv": []byte("good,thin\n"),
 	})
 	s, err := dataset.OpenPairs(dir)
@@ -142,6 +197,9 @@ func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
 				t.Errorf("%s: %v, and used: %v", p.Stem, problem, ok)
 			}
 		}
+		if slices.Contains([]string{"rgb", "deep", "palette", "bit"}, p.Stem) && !slices.Equal(truth.Pix, framed(0, 255).Pix) {
+			t.Errorf("%s became %v", p.Stem, truth.Pix)
+		}
 		if p.Stem == "ones" && slices.Max(truth.Pix) != 255 {
 			t.Error("a mask of ones stayed so")
 		}
@@ -152,15 +210,39 @@ func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
 	for name, want := range map[string]dataset.Kind{
 		"alone.png": dataset.Unpaired, "lonely.png": dataset.Unpaired, "inverted": dataset.Inverted, "empty": dataset.Empty,
 		"ones": dataset.Scaled, "size": dataset.SizesDiffer, "broken": dataset.Unreadable, "none": dataset.Unreadable, "red": dataset.Coloured, "good": "",
+		"cut": dataset.Unreadable, "rgb": dataset.Converted, "deep": dataset.Converted, "palette": dataset.Converted, "bit": dataset.Converted,
 	} {
 		if got[name] != want {
 			t.Errorf("%s: %q, want %q", name, got[name], want)
 		}
 	}
-	for name, want := range map[string]bool{"good": true, "inverted": true, "empty": true, "ones": true, "size": false, "broken": false, "none": false, "red": false} {
+	for name, want := range map[string]bool{"good": true, "inverted": true, "empty": true, "ones": true, "size": false, "broken": false, "none": false, "red": false,
+		"cut": false, "rgb": true, "deep": true, "palette": true, "bit": true} {
 		if used[name] != want {
 			t.Errorf("%s: used %v, want %v", name, used[name], want)
 		}
+	}
+}
+
+// A folder within images and masks is a tag, so that a probe is a folder of its
+// own; names may repeat in another.
+func TestOpenPairs_TakesFoldersForTags(t *testing.T) {
+	grey, mask := encoded(t, flat(8, 8, 90)), encoded(t, framed(0, 255))
+	s, err := dataset.OpenPairs(folder(t, map[string][]byte{
+		"images/a.png": grey, "masks/a.png": mask, "images/thin/a.jpg": grey, "masks/thin/a.png": mask,
+		"images/on-subject/b.png": grey, "masks/on-subject/b.png": mask, "images/on-subject/c.png": grey, "images/soft/d.png": grey, "masks/soft/d.png": mask,
+		"tags.csv": []byte("b,logo\n"),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, p := range s.Pairs {
+		got[p.Stem] = strings.Join(p.Subsets, " ")
+	}
+	want := map[string]string{"a": "all hard", "thin/a": "all hard thin", "on-subject/b": "all hard on-subject logo", "soft/d": "all soft"}
+	if !maps.Equal(got, want) || len(s.Problems) != 1 {
+		t.Errorf("got %v, %v", got, s.Problems)
 	}
 }
 

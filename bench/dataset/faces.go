@@ -8,7 +8,6 @@ import (
 
 	"focal/core/fault"
 	"focal/core/pixel"
-	"focal/core/vips"
 )
 
 // Marks are the faces that people marked in one picture, in pixels of the
@@ -79,7 +78,7 @@ func OpenFaces(dir string) (*Faces, error) {
 }
 
 func faceSubsets(m Marks, tags map[string][]string) []string {
-	return append([]string{All}, tags[stem(m.File)]...)
+	return append([]string{All}, tagsOf(stem(m.File), tags)...)
 }
 
 // read finds out what lies in the folder, and reads it.
@@ -153,7 +152,9 @@ func (s *Faces) eachFile(images, labels string, parse func([]byte) (Marks, error
 				continue
 			}
 		}
-		m.File = filepath.Base(pictures[stem])
+		if m.File, err = filepath.Rel(images, pictures[stem]); err != nil {
+			return nil, fault.New(fault.Internal, "dataset.eachFile", "%w", err)
+		}
 		all = append(all, m)
 	}
 	for _, stem := range slices.Sorted(maps.Keys(texts)) {
@@ -167,13 +168,9 @@ func (s *Faces) eachFile(images, labels string, parse func([]byte) (Marks, error
 // Load reads the picture, and its marks in pixels of the oriented picture.
 // Boxes that are outside of it are a problem that leaves the picture out.
 func (p Portrait) Load() (file []byte, size pixel.Size, marks Marks, problem *Problem) {
-	file, err := os.ReadFile(p.Image)
-	if err != nil {
-		return nil, size, marks, &Problem{p.Image, Unreadable, err.Error()}
-	}
-	info, err := vips.Probe(file)
-	if err != nil {
-		return nil, size, marks, &Problem{p.Image, Unreadable, err.Error()}
+	file, info, problem := readPicture(p.Image)
+	if problem != nil {
+		return nil, size, marks, problem
 	}
 	size, marks = info.Oriented, p.Marks
 	w, h := float64(size.Width), float64(size.Height)

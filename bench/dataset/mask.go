@@ -28,14 +28,40 @@ func readMask(path string, labels bool) (pixel.Mask, []Problem, error) {
 	if err != nil {
 		return left(Unreadable, err.Error())
 	}
-	mask, err := DecodeMask(file, labels)
+	mask, kind, err := decodeMask(file, labels)
 	switch {
 	case errors.Is(err, errColoured):
 		return left(Coloured, err.Error())
 	case err != nil:
 		return left(Unreadable, err.Error())
 	}
-	return mask, suspect(path, mask), nil
+	problems := suspect(path, mask)
+	if kind != "" && !labels {
+		problems = append(problems, Problem{path, Converted, kind})
+	}
+	return mask, problems, nil
+}
+
+// unusual says in which way a readable mask is no 8-bit grey one.
+func unusual(img image.Image, format string, file []byte) string {
+	switch img := img.(type) {
+	case *image.Gray:
+		// The depth of a PNG stands in its header: 8 bytes of signature, 8 of
+		// the chunk, 8 of the size.
+		const depth = 24
+		if format == "png" && file[depth] < 8 {
+			return fmt.Sprintf("is %d-bit grey", file[depth])
+		}
+		return ""
+	case *image.Gray16:
+		return "is 16-bit grey: its upper 8 bits were read"
+	case *image.Paletted:
+		if !greys(img.Palette) {
+			return "has a palette of colours: read as labels, 0 being background"
+		}
+		return "has a palette of greys"
+	}
+	return "is RGB with equal channels: read as grey"
 }
 
 var errColoured = errors.New("its pixels have colours: want grey values, 0 background, 255 foreground")
@@ -48,19 +74,26 @@ const maxMask = 200e6
 // not grey is read as labels, 0 being background; with labels any is, and 255
 // (PASCAL's void) is background too.
 func DecodeMask(file []byte, labels bool) (pixel.Mask, error) {
+	m, _, err := decodeMask(file, labels)
+	return m, err
+}
+
+// decodeMask says besides in which way the file is unusual.
+func decodeMask(file []byte, labels bool) (pixel.Mask, string, error) {
 	c, _, err := image.DecodeConfig(bytes.NewReader(file))
 	if err != nil {
-		return pixel.Mask{}, err
+		return pixel.Mask{}, "", err
 	}
 	if c.Width <= 0 || c.Height <= 0 || c.Width > maxMask/c.Height {
-		return pixel.Mask{}, fmt.Errorf("a mask of %d×%d", c.Width, c.Height)
+		return pixel.Mask{}, "", fmt.Errorf("a mask of %d×%d", c.Width, c.Height)
 	}
-	img, _, err := image.Decode(bytes.NewReader(file))
+	img, format, err := image.Decode(bytes.NewReader(file))
 	if err != nil {
-		return pixel.Mask{}, err
+		return pixel.Mask{}, "", err
 	}
+	kind := unusual(img, format, file)
 	if p, ok := img.(*image.Paletted); ok && (labels || !greys(p.Palette)) {
-		return fromLabels(p), nil
+		return fromLabels(p), kind, nil
 	}
 	mask, err := fromGreys(img)
 	if labels && err == nil {
@@ -68,7 +101,7 @@ func DecodeMask(file []byte, labels bool) (pixel.Mask, error) {
 			mask.Pix[i] = label(v)
 		}
 	}
-	return mask, err
+	return mask, kind, err
 }
 
 func greys(p color.Palette) bool {

@@ -135,15 +135,11 @@ func (s *Pairs) Stems() []string {
 // picture's size. Problems that are not fatal come with a pair; the fatal one
 // comes alone.
 func (p Pair) Load() (file []byte, truth pixel.Mask, problems []Problem, ok bool) {
-	file, err := os.ReadFile(p.Image)
-	if err != nil {
-		return nil, truth, []Problem{{p.Image, Unreadable, err.Error()}}, false
+	file, info, problem := readPicture(p.Image)
+	if problem != nil {
+		return nil, truth, []Problem{*problem}, false
 	}
-	info, err := vips.Probe(file)
-	if err != nil {
-		return nil, truth, []Problem{{p.Image, Unreadable, err.Error()}}, false
-	}
-	truth, problems, err = p.mask()
+	truth, problems, err := p.mask()
 	if err != nil {
 		return nil, truth, problems, false
 	}
@@ -151,4 +147,21 @@ func (p Pair) Load() (file []byte, truth pixel.Mask, problems []Problem, ok bool
 		return nil, truth, []Problem{sizesDiffer(p.Image, truth.Size(), info)}, false
 	}
 	return file, truth, problems, true
+}
+
+// readPicture reads a file, all of which must be readable: what only some
+// programs can make something of is no measure of them.
+func readPicture(path string) ([]byte, vips.Info, *Problem) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, vips.Info{}, &Problem{path, Unreadable, err.Error()}
+	}
+	info, err := vips.Probe(file)
+	if err == nil {
+		_, err = vips.Look(file, info)
+	}
+	if err != nil {
+		return nil, info, &Problem{path, Unreadable, err.Error()}
+	}
+	return file, info, nil
 }

@@ -58,6 +58,8 @@ type Dataset struct {
 	Measured int               `json:"measured"` // after --limit
 	LeftOut  int               `json:"left_out"` // files that could not be used, each a problem
 	Problems []dataset.Problem `json:"problems,omitempty"`
+	// Counts is how many problems there are of each kind.
+	Counts map[dataset.Kind]int `json:"problem_counts,omitempty"`
 }
 
 // Model is what measured a set.

@@ -2,6 +2,8 @@ package report
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -10,8 +12,12 @@ func (r Results) Warnings() []string {
 	var all []string
 	warn := func(format string, args ...any) { all = once(all, fmt.Sprintf(format, args...)) }
 	for _, d := range r.Datasets {
-		if len(d.Problems) > 0 {
-			warn("%s: %d problems with files, for which %d files were left out; they are named with the results", d.Name, len(d.Problems), d.LeftOut)
+		var kinds []string
+		for _, k := range slices.Sorted(maps.Keys(d.Counts)) {
+			kinds = append(kinds, fmt.Sprintf("%d %s", d.Counts[k], k))
+		}
+		if len(kinds) > 0 {
+			warn("%s: problems with files (%s), for which %d were left out; results.json names each", d.Name, strings.Join(kinds, ", "), d.LeftOut)
 		}
 	}
 	row := func(m Model, subset string, failed int, threshold string) {

@@ -92,6 +92,7 @@ func (l *loop[T, A, L]) run(ctx context.Context, d *report.Dataset, stems []stri
 		}
 	}
 	d.Measured, d.Problems = len(lines), append(d.Problems, l.problems...)
+	d.Counts = dataset.Count(d.Problems)
 	for _, p := range d.Problems {
 		if p.Kind.Fatal() {
 			d.LeftOut++

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"maps"
 
 	"os"
 	"path/filepath"
@@ -159,6 +160,32 @@ func TestSegment_CountsFailuresAndGoesOnWhereItStopped(t *testing.T) {
 	}
 	if j := journal(t, out); len(j.pictures) != 4 {
 		t.Errorf("the journal holds %d pictures", len(j.pictures))
+	}
+}
+
+// What is wrong with files is in no mean, is named by file, and counted.
+func TestSegment_NamesAndCountsBadFiles(t *testing.T) {
+	set, out := pairs(t, 3), t.TempDir()
+	write(t, filepath.Join(set.Dir, "images", "alone.png"), pngOf(t, image.NewGray(image.Rect(0, 0, 8, 8))))
+	write(t, filepath.Join(set.Dir, "masks", "p1.png"), pngOf(t, image.NewGray(image.Rect(0, 0, 9, 8))))
+	write(t, filepath.Join(set.Dir, "images", "p2.png"), []byte("no picture"))
+	set, err := dataset.OpenPairs(set.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, pictures, d, err := Segment(t.Context(), &painter{asked: map[string]int{}}, set, journal(t, out), options(t, out))
+	if err != nil || len(pictures) != 1 || d.Pictures != 3 || d.Measured != 1 || d.LeftOut != 3 {
+		t.Fatalf("%d pictures, %+v, %v", len(pictures), d, err)
+	}
+	if want := map[dataset.Kind]int{dataset.Unpaired: 1, dataset.SizesDiffer: 1, dataset.Unreadable: 1}; !maps.Equal(d.Counts, want) {
+		t.Errorf("counted %v, want %v", d.Counts, want)
+	}
+	if rows := report.Segments(m, pictures, 128, 1); rows[0].Images != 1 || rows[0].Failed != 0 || rows[0].IoU.Mean != 0.5 {
+		t.Errorf("row %+v", rows[0])
+	}
+	r := report.Results{Datasets: []report.Dataset{d}}
+	if w := strings.Join(r.Warnings(), "\n"); !strings.Contains(w, "1 size, 1 unpaired, 1 unreadable") || !strings.Contains(w, "3 were left out") {
+		t.Errorf("warned of %q", w)
 	}
 }
 
