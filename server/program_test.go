@@ -58,6 +58,31 @@ func TestProgram_TransformsAFile(t *testing.T) {
 	}
 }
 
+// The options beyond Cloudflare's go the same way, warnings included.
+func TestProgram_TransformsByEveryChoiceOfFacesAndSubjects(t *testing.T) {
+	models := modelFlags(t)
+	for options, want := range map[string]image.Point{
+		"gravity=face,faces=2,face-padding=2,face-min-score=0.3,width=50,height=40,fit=cover": {X: 50, Y: 40},
+		"gravity=foreground,width=60,height=90,fit=cover":                                     {X: 60, Y: 90},
+		"trim=foreground,blur-faces=1,width=40,height=40,fit=squeeze":                         {X: 40, Y: 40},
+		"segment=foreground,shadow=2;2;4,width=70,height=70,fit=pad":                          {X: 70, Y: 70},
+		"segment=background,width=64":                                                         {X: 64, Y: 43},
+		"mask=1,width=64,height=64,fit=squeeze":                                               {X: 64, Y: 64},
+		"gravity=face,debug=crop":                                                             {X: 768, Y: 572}, // 512 rows, three lines of words
+	} {
+		out := filepath.Join(t.TempDir(), "out.png")
+		mustFocal(t, append([]string{"transform", photo(t), out, options}, models...)...)
+		if m, _ := decode(t, out); m.Bounds().Size() != want {
+			t.Errorf("%s: %v, want %v", options, m.Bounds().Size(), want)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "out.png")
+	_, words, exit := focal(t, append([]string{"transform", photo(t), out, "gravity=face,zoom=1,faces=3"}, models...)...)
+	if exit != 0 || !strings.Contains(words, "faces=3: only 2 were found") {
+		t.Errorf("exit %d: %s", exit, words)
+	}
+}
+
 func TestProgram_PrintsFaces(t *testing.T) {
 	models := modelFlags(t)
 	answer := printedFaces(t, append([]string{photo(t)}, models...)...)
