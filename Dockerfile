@@ -35,7 +35,7 @@ ENV OPENBLAS_NUM_THREADS=1 \
     ORT_DISABLE_TELEMETRY=1 \
     FOCAL_ORT_LIBRARY=/usr/local/lib/focal/libonnxruntime.so \
     FOCAL_MODELS=/var/lib/focal/models
-USER focal
+USER 10001
 VOLUME /var/lib/focal
 EXPOSE 8080
 # The image has no curl: bash asks. It expects the default --listen.

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"focal/core/pixel"
+	"focal/inference"
+	"focal/inference/host"
+	"focal/models"
+)
+
+// closeHost ends a host and joins what it says to err.
+func closeHost(h *host.Host, err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	return errors.Join(err, h.Close(ctx))
+}
+
+func ask(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor) error {
+	_, err := h.Infer(ctx, inference.TensorsRequest{Model: m.Name, Inputs: in, Class: inference.ClassDirect})
+	return err
+}
+
+// through has many clients ask for one model as fast as they get answers, and
+// holds the rate against the best batch of the bare loop.
+func through(ctx context.Context, b *bench) error {
+	h, err := b.serve(0)
+	if err != nil {
+		return err
+	}
+	each := time.Duration(b.seconds) * time.Second / time.Duration(len(b.all)+1)
+	for _, m := range b.all {
+		if ctx.Err() != nil {
+			break
+		}
+		sides := b.sides(m)
+		l := line{Stage: "through", What: "rate", Model: m.Name}
+		one := input(m, 1, sides[0])
+		l.Shape = shape(one)
+		for _, n := range b.batches(m) {
+			in := input(m, n, sides[0])
+			bare, err := b.engine.RunBare(m, in, 5)
+			if err != nil {
+				break
+			}
+			if rate := float64(n) / quantile(bare.Runs, .5).Seconds(); rate > l.BareRate {
+				l.BareRate, l.Batch = rate, n
+			}
+		}
+		f := flood(ctx, h, m, one, 4*b.most, each)
+		l.Rate, l.N, l.Failures, l.Error = f.rate, f.done, f.failures, f.first
+		b.write(l)
+	}
+	return closeHost(h, nil)
+}
+
+// flooded is what came of a flood.
+type flooded struct {
+	rate           float64 // answers a second
+	done, failures int
+	first          string // failure
+}
+
+// flood has so many clients ask; the first third of the time, in which the device
+// is tuned, does not count. Nobody comes back at once after a failure.
+func flood(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor, clients int, d time.Duration) flooded {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var done, failed atomic.Int64
+	var first atomic.Value
+	var wg sync.WaitGroup
+	began := time.Now()
+	warm := began.Add(d / 3)
+	for range clients {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				// Without the stage's end for a deadline: what is late then is not refused.
+				err := ask(context.WithoutCancel(ctx), h, m, in)
+				switch {
+				case ctx.Err() != nil:
+				case err != nil:
+					failed.Add(1)
+					first.CompareAndSwap(nil, text(err))
+					time.Sleep(10 * time.Millisecond)
+				case time.Now().After(warm):
+					done.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	f := flooded{rate: float64(done.Load()) / (time.Since(began) - d/3).Seconds(), done: int(done.Load()), failures: int(failed.Load())}
+	f.first, _ = first.Load().(string)
+	return f
+}
+
+// overcommit asks for models at random, four clients at a time, in a quarter of
+// the memory that all need together. Every answer must come, and nothing may
+// stay behind.
+func overcommit(ctx context.Context, b *bench) error {
+	rest, most := int64(0), int64(0)
+	for _, m := range b.all {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		s, err := b.engine.Load(ctx, m)
+		if err != nil {
+			return err
+		}
+		_, held, err := timed(ctx, s, input(m, 1, 256))
+		if err = errors.Join(err, s.Close()); err != nil {
+			return err
+		}
+		declared := max(s.Rest(), m.Memory.Rest)
+		rest += declared
+		most = max(most, declared+2*max(held, m.Memory.Run, 160<<20))
+	}
+	budget := max(rest/4, most)
+	before := b.engine.Held()
+	h, err := b.serve(budget)
+	if err != nil {
+		return err
+	}
+	var asked, failures atomic.Int64
+	var first atomic.Value
+	var wg sync.WaitGroup
+	for client := range 4 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(client), 7))
+			for ctx.Err() == nil && asked.Add(1) <= int64(b.switches) {
+				m := b.all[random.IntN(len(b.all))]
+				if err := ask(context.Background(), h, m, input(m, 1, 256)); err != nil {
+					failures.Add(1)
+					first.CompareAndSwap(nil, fmt.Sprintf("%s: %v", m.Name, err))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	l := line{Stage: "overcommit", What: "walk", N: int(min(asked.Load(), int64(b.switches))), Failures: int(failures.Load()),
+		Budget: budget, Rest: rest, Process: b.engine.Held()}
+	l.Error, _ = first.Load().(string)
+	err = closeHost(h, nil)
+	l.Left = b.engine.Held() - before
+	b.write(l)
+	return err
+}
+
+// openLoop sends to the first model at 70 % of the rate that many clients got, by
+// a Poisson process, and takes the time from when each was to be sent.
+func openLoop(ctx context.Context, b *bench) error {
+	m := b.all[0]
+	h, err := b.serve(0)
+	if err != nil {
+		return err
+	}
+	in := input(m, 1, b.sides(m)[0])
+	third := time.Duration(b.seconds) * time.Second / 3
+	full := flood(ctx, h, m, in, 4*b.most, third)
+	if full.rate == 0 {
+		return closeHost(h, fmt.Errorf("%s answers nothing: %s", m.Name, full.first))
+	}
+	rate, random := 0.7*full.rate, rand.New(rand.NewPCG(3, 4))
+	var mu sync.Mutex // protects took and failures
+	var took []time.Duration
+	failures := 0
+	var wg sync.WaitGroup
+	due := time.Now()
+	for end := due.Add(third); due.Before(end) && ctx.Err() == nil; due = due.Add(time.Duration(random.ExpFloat64() / rate * float64(time.Second))) {
+		time.Sleep(time.Until(due))
+		sent := due
+		wg.Go(func() {
+			err := ask(context.Background(), h, m, in)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failures++
+				return
+			}
+			took = append(took, time.Since(sent))
+		})
+	}
+	wg.Wait()
+	b.write(line{Stage: "load", What: "poisson", Model: m.Name, Shape: shape(in), N: len(took), Failures: failures,
+		Rate: rate, P50: ms(quantile(took, .5)), P99: ms(quantile(took, .99))})
+	return closeHost(h, nil)
+}
+
+// latency has cut-outs made one after the other of a look of 1024×768, and says
+// what share of the time the model itself has.
+func latency(ctx context.Context, b *bench) error {
+	h, err := b.serve(0)
+	if err != nil {
+		return err
+	}
+	random := rand.New(rand.NewPCG(5, 6))
+	pix := make([]byte, 1024*768*3)
+	for i := range pix {
+		pix[i] = byte(random.Uint32())
+	}
+	for _, m := range b.all {
+		if m.Task != models.TaskForeground || ctx.Err() != nil {
+			continue
+		}
+		var whole, model []time.Duration
+		l := line{Stage: "latency", What: "cut-out", Model: m.Name, Shape: shape(input(m, 1, 0)), Batch: 1}
+		for i := range 20 {
+			began := time.Now()
+			f, err := h.Foreground(ctx, inference.ForegroundRequest{Model: m.Name, Subject: inference.Subject{
+				Content: sha256.Sum256(fmt.Append(nil, m.Name, i)),
+				Look: func(context.Context) (pixel.Buffer, error) {
+					return pixel.Buffer{Width: 1024, Height: 768, Channels: 3, Pix: pix}, nil
+				},
+			}})
+			if err != nil {
+				l.Error = text(err)
+				break
+			}
+			if i > 1 {
+				whole, model = append(whole, time.Since(began)), append(model, f.Run)
+			}
+		}
+		if l.N = len(whole); l.N > 0 {
+			l.P50, l.P99 = ms(quantile(whole, .5)), ms(quantile(whole, .99))
+			l.Share = quantile(model, .5).Seconds() / quantile(whole, .5).Seconds()
+		}
+		b.write(l)
+	}
+	return closeHost(h, nil)
+}
