@@ -185,8 +185,10 @@ func (c *card) start() error {
 		c.budget = 1 << 30 // until it is known
 	}
 	if err := c.try(); err != nil {
-		first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-		return cannot("ONNX Runtime does not start on it: " + first)
+		if fault.Is(err, fault.Invalid) {
+			return err
+		}
+		return cannot("ONNX Runtime does not start on it: " + words(err))
 	}
 	r, err := c.read()
 	if err != nil {
@@ -251,15 +253,26 @@ func (c *card) use(o *onnx.SessionOptions, m models.Model, inputs []string) erro
 		return err
 	}
 	defer p.Destroy()
-	options := c.cudaOptions(m.Session)
-	if err := p.Update(options); err != nil {
-		return fault.New(fault.Invalid, "ort.Options", "options of the CUDA provider (--cuda-option, session.cuda) %s: %w", written(options), err)
+	if err := setCUDA(p, c.cudaOptions(m.Session)); err != nil {
+		return err
 	}
 	return errors.Join(
 		// Weights beside the arena: it can give back all that runs took.
 		o.AddSessionConfigEntry("session.use_device_allocator_for_initializers", "1"),
 		o.AppendExecutionProviderCUDA(p),
 	)
+}
+
+// setCUDA hands options to the provider, which knows the keys and the card.
+func setCUDA(p *onnx.CUDAProviderOptions, options map[string]string) error {
+	if err := p.Update(options); err != nil {
+		kind := fault.Invalid
+		if strings.Contains(err.Error(), "CUDA failure") {
+			kind = fault.Unavailable
+		}
+		return fault.New(kind, "ort.Options", "options of the CUDA provider (--cuda-option, session.cuda) %s: %s", written(options), words(err))
+	}
+	return nil
 }
 
 func (c *card) useTensorRT(o *onnx.SessionOptions, m models.Model, inputs []string) error {
@@ -276,7 +289,7 @@ func (c *card) useTensorRT(o *onnx.SessionOptions, m models.Model, inputs []stri
 	}
 	defer p.Destroy()
 	if err := p.Update(options); err != nil {
-		return fault.New(fault.Invalid, "ort.Options", "options of the TensorRT provider (session.tensorrt) %s: %w", written(options), err)
+		return fault.New(fault.Invalid, "ort.Options", "options of the TensorRT provider (session.tensorrt) %s: %s", written(options), words(err))
 	}
 	return o.AppendExecutionProviderTensorRT(p)
 }

@@ -10,7 +10,7 @@ import (
 
 // ONNX Runtime's status codes do not come through the binding, and say little:
 // most are FAIL. Its words are read here and nowhere else.
-var words = []struct {
+var phrases = []struct {
 	text string
 	kind fault.Kind
 }{
@@ -43,11 +43,21 @@ func isLost(text string) bool {
 	return false
 }
 
+// words are what ONNX Runtime says, without where in its source it says so: its
+// place ends with a code, as in "[ONNXRuntimeError] : 1 : FAIL : the words".
+func words(err error) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
+	if _, after, found := strings.Cut(first, "[ONNXRuntimeError] : "); found {
+		first = after
+	}
+	return first
+}
+
 // classify gives an error of ONNX Runtime a kind, otherwise where no words are
 // known, and cuts it at the end of its first line: the rest is a stack.
 func classify(op string, otherwise fault.Kind, err error) error {
 	text, kind := err.Error(), otherwise
-	for _, w := range words {
+	for _, w := range phrases {
 		if strings.Contains(text, w.text) {
 			kind = w.kind
 			break
