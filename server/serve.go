@@ -13,7 +13,7 @@ type serveCommand struct {
 	Listen            string `help:"Address to serve on." default:":8080"`
 	Inference         string `help:"Where models run: spawn, embedded, off, unix:/path or http://host:port." default:"spawn"`
 	InferenceListen   string `help:"Gives the spawned sidecar a TCP address too, for direct callers." placeholder:"HOST:PORT"`
-	InferenceFallback string `help:"What becomes of gravity=face without inference: ladder (face, saliency, centre) or fail." enum:"ladder,fail" default:"ladder"`
+	InferenceFallback string `help:"What becomes of gravity=face and gravity=foreground without inference: ladder (what catches the eye, then the centre) or fail." enum:"ladder,fail" default:"ladder"`
 	InferenceToken    string `help:"Bearer token that makes callers over TCP trusted." placeholder:"TOKEN"`
 
 	SignKey    []string `help:"Serve only URLs that this key signed; repeatable, any one will do." placeholder:"KEY"`
