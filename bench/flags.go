@@ -25,7 +25,7 @@ type measureFlags struct {
 	loopFlags  `embed:"" group:"Sets"`
 	gateFlags  `embed:"" group:"Gate"`
 
-	Endpoint []string `help:"Measure a server too; repeatable. What it is is read from the path: /v1/… ours, /transform our image server, /api/remove rembg's, /v2/models/NAME Open Inference Protocol." placeholder:"URL"`
+	Endpoint []string `help:"Measure a server too; repeatable. What it is is read from the address: …{set}/{file}… is fetched, as from our image server; /api/remove is rembg's; /v2/models/NAME is of the Open Inference Protocol; else it is our inference endpoint." placeholder:"[NAME=]URL" sep:"none"`
 }
 
 // modelFlags say what runs, and where.

@@ -22,7 +22,7 @@ func parse(t *testing.T, args ...string) (*commands, error) {
 
 func TestCommands_ReadTheFlagsOfTheContract(t *testing.T) {
 	cli, err := parse(t, "segment", "--dataset", "a", "--dataset", "b", "--models", "u2netp,isnet-general", "--rembg", "--out", "dir",
-		"--baseline", "old.json", "--max-drop", "0.02", "--max-slowdown", "1.3", "--endpoint", "http://a/", "--endpoint", "http://b/api/remove")
+		"--baseline", "old.json", "--max-drop", "0.02", "--max-slowdown", "1.3", "--endpoint", "http://a/", "--endpoint", "http://b/segment=foreground,format=png/{file}")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -198,7 +198,7 @@ func (f loopFlags) publish(r report.Results, evidence report.Evidence) error {
 	if err := page.Write(filepath.Join(f.Out, "report.html")); err != nil {
 		return err
 	}
-	fmt.Print(r.Text())
+	fmt.Print(report.Text(r))
 	fmt.Fprintf(os.Stderr, "focal-bench: wrote results.json, results.csv, pictures.csv and report.html to %s\n", f.Out)
 	return nil
 }

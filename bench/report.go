@@ -40,9 +40,7 @@ func (c *reportCommand) Run() error {
 	if err := page.Write(c.Out); err != nil {
 		return err
 	}
-	for _, r := range runs {
-		fmt.Printf("%s\n%s", r.Label, r.Text())
-	}
+	fmt.Print(report.Text(runs...))
 	fmt.Fprintln(os.Stderr, "focal-bench: wrote", c.Out)
 	return c.check(runs[0])
 }

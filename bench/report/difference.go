@@ -18,8 +18,12 @@ type Difference struct {
 	Images  int        `json:"images"`
 	IoU     float64    `json:"iou"`
 	CI95    [2]float64 `json:"ci95"`
-	Sure    bool       `json:"sure"` // 0 is outside of the interval
+	Sure    bool       `json:"sure"` // 0 is outside of the interval, of enough pictures
 }
+
+// surelyFrom is how many pictures a difference must have been seen on: a
+// bootstrap of a handful takes their likeness for certainty.
+const surelyFrom = 10
 
 // Differences compares every two models on every set, on what people drew.
 func Differences(pictures []Picture, threshold int, seed uint64) []Difference {
@@ -66,7 +70,7 @@ func (d *Difference) compare(a, b map[string]float64, seed uint64) {
 		of, than = append(of, a[stem]), append(than, b[stem])
 	}
 	d.Images, d.IoU, d.CI95 = len(stems), measure.Mean(of)-measure.Mean(than), measure.Difference(of, than, seed)
-	d.Sure = d.CI95[0] > 0 || d.CI95[1] < 0
+	d.Sure = d.Images >= surelyFrom && (d.CI95[0] > 0 || d.CI95[1] < 0)
 }
 
 // Text says it in words.
@@ -74,6 +78,9 @@ func (d Difference) Text() string {
 	better, worse, by, low, high := d.A, d.B, d.IoU, d.CI95[0], d.CI95[1]
 	if by < 0 {
 		better, worse, by, low, high = d.B, d.A, -by, -high, -low
+	}
+	if d.Images < surelyFrom {
+		return fmt.Sprintf("%s: %d pictures do not tell %s and %s apart (IoU %.4f)", d.Dataset, d.Images, better, worse, by)
 	}
 	if !d.Sure {
 		return fmt.Sprintf("%s: %s and %s differ by no more than chance (IoU %.4f, 95 %% [%.4f, %.4f], %d pictures)", d.Dataset, better, worse, by, low, high, d.Images)

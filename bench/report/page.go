@@ -55,7 +55,7 @@ func NewPage(runs []Results, evidence Evidence) (*Page, error) {
 			p.Warnings = once(p.Warnings, w)
 		}
 	}
-	p.tabulate()
+	p.Tables, p.Batches = tablesOf(runs, p.Multiple)
 	p.Charts = charts(runs, evidence)
 	var err error
 	if p.Gallery, err = gallery(evidence); err != nil {
@@ -65,8 +65,8 @@ func NewPage(runs []Results, evidence Evidence) (*Page, error) {
 	return p, err
 }
 
-// tabulate fills in the tables: the two of the post, and those of faces.
-func (p *Page) tabulate() {
+// tablesOf makes the tables: the two of the post, and those of faces.
+func tablesOf(runs []Results, short bool) (tables []Table, batches []BatchRow) {
 	var times []entry[timeCell]
 	var masks []entry[*Segment]
 	var faces, crops []entry[*Faces]
@@ -75,13 +75,13 @@ func (p *Page) tabulate() {
 			return
 		}
 		times = append(times, entry[timeCell]{m.Dataset, []string{m.Model, m.Dataset}, false, run, timeCell{m, t, rate}, false})
-		known := slices.ContainsFunc(p.Batches, func(b BatchRow) bool { return b.Run == p.Runs[run].Label && b.Model == m.Model })
+		known := slices.ContainsFunc(batches, func(b BatchRow) bool { return b.Run == runs[run].Label && b.Model == m.Model })
 		if len(m.Batches) > 0 && !known {
-			p.Batches = append(p.Batches, BatchRow{p.Runs[run].Label, m.Model, m.Batches})
+			batches = append(batches, BatchRow{runs[run].Label, m.Model, m.Batches})
 		}
 	}
 	var cropNames []string
-	for run, r := range p.Runs {
+	for run, r := range runs {
 		for i := range r.Segment {
 			s := &r.Segment[i]
 			masks = append(masks, entry[*Segment]{s.Dataset + "/" + s.Subset, []string{s.Model.Model, s.Dataset, s.Subset}, len(s.Leak) > 0, run, s, s.Images == 0})
@@ -99,15 +99,13 @@ func (p *Page) tabulate() {
 		}
 	}
 	names := []string{"Model", "Set", "Subset"}
-	add := func(t Table) {
-		if len(t.Rows) > 0 {
-			p.Tables = append(p.Tables, t)
-		}
+	all := []Table{
+		tabulate(Table{ID: "times", Title: "Times", Note: timesNote, Names: names[:2]}, runs, short, timeColumns(), times),
+		tabulate(Table{ID: "accuracy", Title: "Accuracy", Note: accuracyNote, Names: names}, runs, short, segmentColumns(), masks),
+		tabulate(Table{ID: "faces", Title: "Faces", Note: facesNote, Names: names}, runs, short, faceColumns(), faces),
+		tabulate(Table{ID: "crops", Title: "Crops to faces", Note: cropsNote, Names: names}, runs, short, cropColumns(cropNames), crops),
 	}
-	add(tabulate(Table{ID: "times", Title: "Times", Note: timesNote, Names: names[:2]}, p.Runs, timeColumns(), times))
-	add(tabulate(Table{ID: "accuracy", Title: "Accuracy", Note: accuracyNote, Names: names}, p.Runs, segmentColumns(), masks))
-	add(tabulate(Table{ID: "faces", Title: "Faces", Note: facesNote, Names: names}, p.Runs, faceColumns(), faces))
-	add(tabulate(Table{ID: "crops", Title: "Crops to faces", Note: cropsNote, Names: names}, p.Runs, cropColumns(cropNames), crops))
+	return slices.DeleteFunc(all, func(t Table) bool { return len(t.Rows) == 0 }), batches
 }
 
 const (

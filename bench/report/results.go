@@ -135,6 +135,7 @@ type Timing struct {
 	Infer  measure.Summary `json:"infer"`
 	Total  measure.Summary `json:"total"`
 	Cached int             `json:"cached,omitempty"` // answers that a server had already: in no summary
+	Count  int             `json:"count"`            // pictures of the summaries
 }
 
 func timing(all []Times) Timing {
@@ -157,7 +158,7 @@ func timing(all []Times) Timing {
 		Decode: of(func(t Times) float64 { return t.Decode }), Pre: of(func(t Times) float64 { return t.Pre }),
 		Queue: of(func(t Times) float64 { return t.Queue }), Run: of(func(t Times) float64 { return t.Run }),
 		Post: of(func(t Times) float64 { return t.Post }), Encode: of(func(t Times) float64 { return t.Encode }),
-		Infer: of(func(t Times) float64 { return t.Infer }), Total: of(func(t Times) float64 { return t.Total }), Cached: cached,
+		Infer: of(func(t Times) float64 { return t.Infer }), Total: of(func(t Times) float64 { return t.Total }), Cached: cached, Count: len(all) - cached,
 	}
 }
 

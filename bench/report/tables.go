@@ -1,7 +1,9 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -39,7 +41,7 @@ var none = Cell{Text: "–"}
 // the better of two rows.
 type column[T any] struct {
 	heading string
-	always  bool // there too where runs stand side by side
+	always  bool // there too where there is little room
 	cell    func(T) Cell
 	better  func(T) float64
 }
@@ -55,10 +57,13 @@ type entry[T any] struct {
 }
 
 // tabulate puts entries into rows: groups in the order of their first entry, and
-// within a group rows in theirs.
-func tabulate[T any](t Table, runs []Results, columns []column[T], entries []entry[T]) Table {
-	if len(runs) > 1 {
+// within a group rows in theirs. short leaves out the columns that have no room
+// where several runs stand side by side.
+func tabulate[T any](t Table, runs []Results, short bool, columns []column[T], entries []entry[T]) Table {
+	if short {
 		columns = slices.DeleteFunc(slices.Clone(columns), func(c column[T]) bool { return !c.always })
+	}
+	if len(runs) > 1 {
 		for _, r := range runs {
 			t.Runs = append(t.Runs, r.Label)
 		}
@@ -122,7 +127,7 @@ func best[T any](t *Table, columns []column[T], entries []entry[T], at map[strin
 		}
 		count[p]++
 	})
-	visit(func(p place, v float64, c *Cell) { c.Best = count[p] > 1 && v == highest[p] })
+	visit(func(p place, v float64, c *Cell) { c.Best = count[p] > 1 && v == highest[p] && !math.IsInf(v, -1) })
 }
 
 func share(v float64) Cell { return Cell{Text: fmt.Sprintf("%.4f", v)} }
@@ -168,7 +173,12 @@ func timeColumns() []column[timeCell] {
 			return Cell{Text: milliseconds(v(t)), Main: main}
 		}}
 		if main {
-			c.better = func(t timeCell) float64 { return -v(t) }
+			c.better = func(t timeCell) float64 {
+				if t.timing.Count == 0 {
+					return math.Inf(-1)
+				}
+				return -v(t)
+			}
 		}
 		return c
 	}
@@ -197,7 +207,7 @@ func timeColumns() []column[timeCell] {
 		of("cold", true, false, func(t timeCell) float64 { return t.Cold }),
 		{heading: "img/s", always: true, cell: func(t timeCell) Cell { return perSecond(t.rate) }},
 		{heading: "host MiB", always: true, cell: func(t timeCell) Cell { return mib(t.PeakRSS) }},
-		{heading: "device MiB", always: true, cell: func(t timeCell) Cell { return mib(max(t.PeakDevice, t.ModelBytes)) }},
+		{heading: "device MiB", always: true, cell: func(t timeCell) Cell { return mib(cmp.Or(t.PeakDevice, t.ModelBytes)) }},
 		{heading: "weights MiB", cell: func(t timeCell) Cell { return mib(t.FileBytes) }},
 	}
 }
@@ -222,7 +232,7 @@ func segmentColumns() []column[*Segment] {
 		of("weighted F", func(s *Segment) float64 { return s.WeightedF }, 1),
 		of("S", func(s *Segment) float64 { return s.S }, 1),
 		of("max E", func(s *Segment) float64 { return s.EMax }, 1),
-		of("boundary IoU", func(s *Segment) float64 { return s.BoundaryIoU }, 1),
+		{"boundary IoU", true, func(s *Segment) Cell { return share(s.BoundaryIoU) }, func(s *Segment) float64 { return s.BoundaryIoU }},
 	}
 }
 

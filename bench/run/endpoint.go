@@ -2,10 +2,12 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"image"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -29,14 +31,22 @@ type server struct {
 	client  *http.Client
 }
 
-// newServer reads an address. client carries the requests; their time limit is
+// newServer reads an address, which may begin with a name for it: name=http://…
+// client carries the requests; their time limit is
 // that of the context.
 func newServer(address string, client *http.Client) (server, error) {
+	name := ""
+	if i := strings.Index(address, "=http"); i > 0 && !strings.Contains(address[:i], "/") {
+		name, address = address[:i], address[i+1:]
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return server{}, fault.New(fault.Invalid, "run.newServer", "--endpoint %q: want http://host:port/path", address)
 	}
-	return server{name: strings.TrimPrefix(address, u.Scheme+"://"), address: address, path: u.Path, client: client}, nil
+	if _, err := url.ParseQuery(u.RawQuery); err != nil {
+		return server{}, fault.New(fault.Invalid, "run.newServer", "--endpoint %q: %w", address, err)
+	}
+	return server{name: cmp.Or(name, strings.TrimPrefix(address, u.Scheme+"://")), address: address, path: u.Path, client: client}, nil
 }
 
 // otherwise is the address with a path where it has none.
@@ -106,7 +116,7 @@ func (s server) exchange(ctx context.Context, method, address string, header htt
 // timed turns what a server says of its time, and how long its user waited,
 // into Times. What a server has remembered took no time that says anything.
 func timed(header http.Header, waited time.Duration) report.Times {
-	t := report.Times{Total: ms(waited), Cached: strings.Contains(header.Get("Focal-Inference"), "result=hit")}
+	t := report.Times{Total: ms(waited), Cached: remembered(header)}
 	for item := range strings.SplitSeq(header.Get("Server-Timing"), ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(item), ";dur=")
 		v, err := strconv.ParseFloat(value, 64)
@@ -129,6 +139,12 @@ func timed(header http.Header, waited time.Duration) report.Times {
 		t.Infer = t.Total // a server that does not tell
 	}
 	return t
+}
+
+// remembered says whether a server of ours had the finding already, or a server
+// that speaks RFC 9211 the whole answer.
+func remembered(header http.Header) bool {
+	return strings.Contains(header.Get("Focal-Inference"), "result=hit") || strings.Contains(header.Get("Cache-Status"), "; hit")
 }
 
 // maskServer makes masks in one exchange.
@@ -154,7 +170,7 @@ func (h *House) SegmentEndpoint(address string, client *http.Client) (Segmenter,
 	case s.fetches():
 		return maskServer{s, s.fetch}, nil
 	case strings.HasSuffix(s.path, "/api/remove"):
-		return maskServer{s, s.remove}, nil
+		return s.remover(), nil
 	case strings.HasPrefix(s.path, protocolPath):
 		return h.maskProtocol(s)
 	}
@@ -164,24 +180,33 @@ func (h *House) SegmentEndpoint(address string, client *http.Client) (Segmenter,
 	}}, nil
 }
 
-// remove posts the file as rembg's users do, and asks for the mask only.
-func (s server) remove(ctx context.Context, src Source) ([]byte, http.Header, error) {
-	var form bytes.Buffer
-	w := multipart.NewWriter(&form)
-	part, err := w.CreateFormFile("file", filepath.Base(src.Path))
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, err := part.Write(src.File); err != nil {
-		return nil, nil, err
-	}
-	if err := w.WriteField("om", "true"); err != nil {
-		return nil, nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, nil, err
-	}
-	return s.post(ctx, http.Header{"Content-Type": {w.FormDataContentType()}}, form.Bytes())
+// remover is rembg's server. It reads most of its settings (model=…) from the
+// form, not from the address, where a user of ours writes them.
+func (s server) remover() maskServer {
+	_, query, _ := strings.Cut(s.address, "?")
+	settings, _ := url.ParseQuery(query) // newServer has read it
+	return maskServer{s, func(ctx context.Context, src Source) ([]byte, http.Header, error) {
+		var form bytes.Buffer
+		w := multipart.NewWriter(&form)
+		part, err := w.CreateFormFile("file", filepath.Base(src.Path))
+		if err != nil {
+			return nil, nil, err
+		}
+		if _, err := part.Write(src.File); err != nil {
+			return nil, nil, err
+		}
+		fields := url.Values{"om": {"true"}} // only the mask
+		maps.Copy(fields, settings)
+		for name, values := range fields {
+			if err := w.WriteField(name, values[0]); err != nil {
+				return nil, nil, err
+			}
+		}
+		if err := w.Close(); err != nil {
+			return nil, nil, err
+		}
+		return s.post(ctx, http.Header{"Content-Type": {w.FormDataContentType()}}, form.Bytes())
+	}}
 }
 
 // Segment asks the server. Total is what its user waits for: the exchange.
@@ -232,7 +257,7 @@ func (p protocolMasks) Segment(ctx context.Context, src Source) (Cut, error) {
 	if err != nil {
 		return Cut{}, err
 	}
-	mask, err := vision.ResizeMask(small, size, vision.Cubic)
+	mask, err := vision.FitMask(small, size)
 	if err != nil {
 		return Cut{}, err
 	}

@@ -37,8 +37,8 @@ func masks(t *testing.T, got *http.Header) *httptest.Server {
 			w.Header().Set("Focal-Inference", "foreground; model=m; provider=cpu; result="+r.URL.Query().Get("result"))
 			_, _ = w.Write(pngOf(t, mask()))
 		case "/api/remove":
-			if r.FormValue("om") != "true" {
-				t.Error("rembg was not asked for a mask")
+			if r.PostFormValue("om") != "true" || r.PostFormValue("model") != "u2netp" {
+				t.Error("rembg was not asked for a mask of a model")
 			}
 			_, _ = w.Write(pngOf(t, cut))
 		case "/cdn-cgi/image/segment=foreground,format=png/set/a b.jpg":
@@ -59,7 +59,7 @@ func TestSegmentEndpoint_ReadsMasksAndCutouts(t *testing.T) {
 		run    float64
 		cached bool
 	}{
-		"": {20, false}, "/v1/foreground?result=hit": {20, true}, "/api/remove": {0, false},
+		"": {20, false}, "/v1/foreground?result=hit": {20, true}, "/api/remove?model=u2netp": {0, false},
 		"/cdn-cgi/image/segment=foreground,format=png/{set}/{file}": {0, false},
 	} {
 		e, err := (&House{}).SegmentEndpoint(server.URL+path, server.Client())
@@ -96,9 +96,12 @@ func TestFacesEndpoint_ReadsBoxes(t *testing.T) {
 		_, _ = w.Write([]byte(`{"model":"m","faces":[{"box":[1,2,3,4],"score":0.9,"landmarks":[[1,1]]},{"box":[5,6,7,8],"score":0.1}]}`))
 	}))
 	defer server.Close()
-	f, err := (&House{}).FacesEndpoint(server.URL, server.Client())
+	f, err := (&House{}).FacesEndpoint("ours="+server.URL, server.Client())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if f.Describe().Model != "ours" {
+		t.Errorf("it is called %q", f.Describe().Model)
 	}
 	found, err := f.Find(t.Context(), Source{File: []byte("picture")})
 	if err != nil || fmt.Sprint(found.Boxes) != "[[1 2 3 4 0.9] [5 6 7 8 0.1]]" || found.Times.Total <= 0 {

@@ -54,7 +54,7 @@ func (s segmenter) Segment(ctx context.Context, src Source) (Cut, error) {
 	if err != nil {
 		return Cut{}, err
 	}
-	large, err := vision.ResizeMask(found.Mask, subject.Source, vision.Cubic)
+	large, err := vision.FitMask(found.Mask, subject.Source)
 	if err != nil {
 		return Cut{}, err
 	}

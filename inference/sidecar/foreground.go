@@ -152,7 +152,7 @@ func (s *Server) drawn(ctx context.Context, mask pixel.Mask, size pixel.Size, dr
 		return nil, fault.New(fault.KindOf(err), op, "waited for a worker (raised by --workers): %w", err)
 	}
 	defer s.draw.Release(1)
-	mask, err := vision.ResizeMask(mask, size, vision.Area)
+	mask, err := vision.FitMask(mask, size)
 	if err != nil {
 		return nil, fault.New(fault.Internal, op, "mask for a picture of %d×%d: %w", size.Width, size.Height, err)
 	}

@@ -55,6 +55,15 @@ func Resize(src pixel.Buffer, to pixel.Size, k Kernel) (pixel.Buffer, error) {
 	return pixel.Buffer{Width: to.Width, Height: to.Height, Channels: 3, Pix: pix}, nil
 }
 
+// FitMask brings a mask from the model's size to a picture's, as every mask is
+// that is sent or measured: cubic where the mask grows, by area where it shrinks.
+func FitMask(src pixel.Mask, to pixel.Size) (pixel.Mask, error) {
+	if to.Width < src.Width && to.Height < src.Height {
+		return ResizeMask(src, to, Area)
+	}
+	return ResizeMask(src, to, Cubic)
+}
+
 // ResizeMask returns src at another size. Errors are fault.Invalid.
 func ResizeMask(src pixel.Mask, to pixel.Size, k Kernel) (pixel.Mask, error) {
 	const op = "vision.ResizeMask"

@@ -66,6 +66,21 @@ func TestResizeMask_MatchesHandCalculation(t *testing.T) {
 	}
 }
 
+// Growing, a mask overshoots its edge, which only a cubic does; shrinking, every
+// pixel is the mean of what it stands for.
+func TestFitMask_IsCubicUpwardsAndByAreaDownwards(t *testing.T) {
+	edge := pixel.Mask{Width: 4, Height: 1, Pix: []byte{50, 50, 150, 150}}
+	large, err := vision.FitMask(edge, pixel.Size{Width: 16, Height: 1})
+	if err != nil || slices.Min(large.Pix) >= 50 || slices.Max(large.Pix) <= 150 {
+		t.Errorf("%v, %v", large.Pix, err)
+	}
+	chess := pixel.Mask{Width: 4, Height: 4, Pix: []byte{0, 100, 0, 200, 100, 0, 200, 0, 0, 100, 0, 200, 100, 0, 200, 0}}
+	small, err := vision.FitMask(chess, pixel.Size{Width: 2, Height: 2})
+	if err != nil || !slices.Equal(small.Pix, []byte{50, 100, 50, 100}) {
+		t.Errorf("%v, %v", small.Pix, err)
+	}
+}
+
 func TestResize_KeepsChannelsApart(t *testing.T) {
 	src := pixel.Buffer{Width: 2, Height: 2, Channels: 3, Pix: []byte{0, 100, 200, 20, 120, 220, 40, 140, 240, 60, 160, 255}}
 	got, err := vision.Resize(src, pixel.Size{Width: 1, Height: 1}, vision.Area)

@@ -137,7 +137,7 @@ func (o *Once) subject(ctx context.Context, file []byte) (inference.Subject, err
 }
 
 func maskPNG(mask pixel.Mask, size pixel.Size) ([]byte, error) {
-	large, err := vision.ResizeMask(mask, size, vision.Cubic)
+	large, err := vision.FitMask(mask, size)
 	if err != nil {
 		return nil, err
 	}

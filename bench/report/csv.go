@@ -6,9 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
-	"focal/bench/measure"
 	"focal/core/fault"
 )
 
@@ -62,14 +60,22 @@ func line(cells map[string]any, images int) []string {
 }
 
 func (m Model) cells(t Timing, rate float64) map[string]any {
-	return map[string]any{
+	c := map[string]any{
 		"dataset": m.Dataset, "model": m.Model, "engine": m.Engine, "provider": m.Provider, "leak": strings.Join(m.Leak, "; "),
+		"cold_ms": m.Cold, "peak_rss_bytes": m.PeakRSS, "peak_device_bytes": m.PeakDevice, "model_bytes": m.ModelBytes, "file_bytes": m.FileBytes,
+	}
+	if t.Count == 0 {
+		return c
+	}
+	for name, v := range map[string]float64{
 		"decode_mean_ms": t.Decode.Mean, "pre_mean_ms": t.Pre.Mean, "queue_mean_ms": t.Queue.Mean, "run_mean_ms": t.Run.Mean,
 		"post_mean_ms": t.Post.Mean, "encode_mean_ms": t.Encode.Mean,
 		"infer_p50_ms": t.Infer.P50, "infer_p95_ms": t.Infer.P95, "infer_mean_ms": t.Infer.Mean,
-		"total_p50_ms": t.Total.P50, "total_p95_ms": t.Total.P95, "total_mean_ms": t.Total.Mean,
-		"cold_ms": m.Cold, "images_per_second": rate, "peak_rss_bytes": m.PeakRSS, "peak_device_bytes": m.PeakDevice, "model_bytes": m.ModelBytes, "file_bytes": m.FileBytes,
+		"total_p50_ms": t.Total.P50, "total_p95_ms": t.Total.P95, "total_mean_ms": t.Total.Mean, "images_per_second": rate,
+	} {
+		c[name] = v
 	}
+	return c
 }
 
 func (s Segment) cells() map[string]any {
@@ -103,52 +109,4 @@ func (f Faces) cells() map[string]any {
 		}
 	}
 	return c
-}
-
-// Text is the figures for a terminal.
-func (r Results) Text() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if len(r.Segment) > 0 {
-		fmt.Fprintf(w, "dataset\tsubset\tmodel\timages\tfailed\tIoU\t95 %%\tDice\taccuracy\tpooled IoU\tMAE\tmax F\tS\tboundary\tinfer ms\ttotal ms\timg/s\t\n")
-		for _, s := range r.Segment {
-			if s.Images == 0 {
-				fmt.Fprintf(w, "%s\t%s\t%s%s\t0\t%d\t%s\n", s.Dataset, s.Subset, s.Model.Model, mark(s.Leak), s.Failed, strings.Repeat("–\t", 12))
-				continue
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s%s\t%d\t%d\t%.4f\t%.3f-%.3f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.4f\t%.0f\t%.0f\t%.2f\t\n",
-				s.Dataset, s.Subset, s.Model.Model, mark(s.Leak), s.Images, s.Failed, s.IoU.Mean, s.IoU.CI95[0], s.IoU.CI95[1], s.Dice.Mean, s.Accuracy.Mean,
-				s.IoU.Pooled, s.MAE, s.FMax, s.S, s.BoundaryIoU, s.Timing.Infer.P50, s.Timing.Total.P50, s.Rate)
-		}
-	}
-	if len(r.Faces) > 0 {
-		fmt.Fprintf(w, "dataset\tsubset\tmodel\timages\tfailed\tAP50\t95 %%\tAP\tscore\tprecision\trecall\tfalse alarms\tcentres in outer box\tinfer ms\ttotal ms\timg/s\tkB/img\t\n")
-		for _, f := range r.Faces {
-			if f.Images == 0 {
-				fmt.Fprintf(w, "%s\t%s\t%s%s\t0\t%d\t%s\n", f.Dataset, f.Subset, f.Model.Model, mark(f.Leak), f.Failed, strings.Repeat("–\t", 11))
-				continue
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s%s\t%d\t%d\t%.4f\t%.3f-%.3f\t%.4f\t%.2f\t%.4f\t%.4f\t%d on %d of %d\t%.4f\t%.0f\t%.0f\t%.2f\t%.0f\t\n",
-				f.Dataset, f.Subset, f.Model.Model, mark(f.Leak), f.Images, f.Failed, f.AP50, f.AP50CI[0], f.AP50CI[1], f.AP, f.Threshold, f.Precision, f.Recall,
-				f.FalseAlarms, f.Alarmed, f.NoFace, f.Outer.Centres, f.Timing.Infer.P50, f.Timing.Total.P50, f.Rate, float64(f.Bytes)/1000)
-		}
-	}
-	w.Flush() // a strings.Builder takes everything
-	for _, warning := range r.Warnings() {
-		fmt.Fprintln(&b, "!", warning)
-	}
-	for _, d := range r.Differences {
-		fmt.Fprintln(&b, d.Text())
-	}
-	if len(r.Segment) > 0 {
-		fmt.Fprintf(&b, "foreground is grey value >= %d of 255 in results and >= %d in truth\n", r.Segment[0].Threshold, measure.Threshold)
-	}
-	return b.String()
-}
-
-func mark(leak []string) string {
-	if len(leak) > 0 {
-		return " *"
-	}
-	return ""
 }
