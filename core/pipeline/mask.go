@@ -31,6 +31,15 @@ func cutOut(p *picture) error {
 	}
 }
 
+// conceal takes away what was cut out or might be hidden, and not only its being
+// seen: a format with transparency keeps colours that nobody sees.
+func conceal(p *picture) error {
+	if p.options.Mask || p.mask == nil && !p.options.BlurFaces {
+		return nil
+	}
+	return p.image.Conceal()
+}
+
 // grey makes a mask one channel, as programs expect it, unless a colour was
 // drawn round it.
 func grey(p *picture) error {

@@ -139,3 +139,56 @@ func TestMask_IsNeverMissing(t *testing.T) {
 		}
 	}
 }
+
+// Whoever drops the alpha channel of a cut-out, or of a picture whose faces are
+// hidden, finds nothing there; what is opaque stays as it is.
+func TestConceal_LeavesNoColourBehindTransparency(t *testing.T) {
+	mask := leftHalf()
+	for i := range mask.Pix {
+		if i/mask.Width < 16 && mask.Pix[i] == 0 {
+			mask.Pix[i] = 1 // as masks are: nearly nothing
+		}
+	}
+	secret := painted(t, 64, 64, func(x, y int) color.NRGBA {
+		if x < 32 {
+			return color.NRGBA{uint8(4 * x), uint8(4 * y), 77, 255}
+		}
+		return color.NRGBA{uint8(100 + y), 150, 200, 255}
+	})
+	behind := painted(t, 64, 64, func(x, y int) color.NRGBA {
+		if x < 32 {
+			return color.NRGBA{uint8(4 * x), uint8(4 * y), 77, 255}
+		}
+		return color.NRGBA{uint8(100 + y), 150, 200, uint8(min(1, y/32))}
+	})
+	for _, c := range []struct {
+		s       Source
+		options string
+	}{
+		{secret, "segment=foreground"}, {secret, "segment=foreground,format=png,flip=hv"}, {behind, "blur-faces=1,format=png"},
+	} {
+		r := makePicture(t, &scripted{mask: mask}, c.s, c.options+",quality=100")
+		m, ok := decode(t, r).(*image.NRGBA)
+		if !ok {
+			t.Fatalf("%s: no straight alpha", c.options)
+		}
+		opaque := 0
+		for i := 0; i < len(m.Pix); i += 4 {
+			p := m.Pix[i : i+4]
+			switch {
+			case p[3] == 0 && (p[0] > 0 || p[1] > 0 || p[2] > 0):
+				t.Fatalf("%s: %v behind nothing", c.options, p)
+			case p[3] == 1 && (p[0]%255 > 0 || p[1]%255 > 0 || p[2]%255 > 0):
+				t.Fatalf("%s: %v behind next to nothing", c.options, p)
+			case p[3] == 255:
+				opaque++
+				if p[2] != 77 {
+					t.Fatalf("%s: an opaque pixel became %v", c.options, p)
+				}
+			}
+		}
+		if opaque < 64*28 {
+			t.Errorf("%s: only %d opaque pixels", c.options, opaque)
+		}
+	}
+}

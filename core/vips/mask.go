@@ -90,3 +90,23 @@ func (i *Image) over(mask pixel.Mask) (*Image, error) {
 	}
 	return m, nil
 }
+
+// Conceal takes from the colours of a picture with transparency what it hides:
+// behind 1 of 255 there is one bit of them left, behind 0 nothing. Else whoever
+// drops the alpha channel sees what was cut away.
+func (i *Image) Conceal() error {
+	const op = "vips.Conceal"
+	if !i.Alpha() {
+		return nil
+	}
+	for _, do := range []func() error{
+		i.ref.PremultiplyAlpha,
+		func() error { return i.settle(op) },
+		i.ref.UnpremultiplyAlpha,
+	} {
+		if err := do(); err != nil {
+			return wrap(fault.Internal, op, err)
+		}
+	}
+	return nil
+}
