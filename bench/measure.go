@@ -40,7 +40,7 @@ func (f measureFlags) measure(log *slog.Logger, do func(*session) error) error {
 		if err != nil {
 			return err
 		}
-		s := &session{flags: f, house: h, journal: j, log: log, results: f.results(h.Provider()), evidence: report.Evidence{Out: f.Out}}
+		s := &session{flags: f, house: h, journal: j, log: log, results: f.results(h), evidence: report.Evidence{Out: f.Out}}
 		if err = errors.Join(do(s), j.Close()); err != nil {
 			return err
 		}
@@ -163,13 +163,17 @@ func (f loopFlags) options(threshold int) run.Options {
 }
 
 // results begins a results.json.
-func (f loopFlags) results(device string) report.Results {
+func (f loopFlags) results(h *run.House) report.Results {
 	r := report.Results{
 		Schema: report.Schema, Created: time.Now().UTC().Truncate(time.Second), Command: os.Args[1:], Seed: f.Seed,
-		Machine: run.Machine(device), Versions: versions(), Label: f.Label,
+		Machine: run.Machine(h.Device()), Versions: versions(), Label: f.Label,
 	}
-	if r.Label == "" {
-		r.Label = fmt.Sprintf("%s, %s, %d cores", device, r.Machine.CPU, r.Machine.Cores)
+	switch {
+	case r.Label != "":
+	case h.Provider() == "cpu":
+		r.Label = fmt.Sprintf("cpu, %s, %d cores", r.Machine.CPU, r.Machine.Cores)
+	default:
+		r.Label = h.Device()
 	}
 	return r
 }

@@ -32,6 +32,7 @@ type Origin struct{ TrainedOn, TunedOn []string }
 type Memory struct {
 	Resident int64 // the most that its process held
 	Booked   int64 // by the scheduler, for the model
+	Device   int64 // taken of a card now, beyond what was taken before the models
 }
 
 // shot is one picture of a set, read and ready to be sent. A is the answer, L
@@ -128,6 +129,7 @@ func (l *loop[T, A, L]) one(ctx context.Context, i int, item T) error {
 	if err != nil {
 		e.Error = err.Error()
 	}
+	l.weigh(ctx)
 	l.lines[i] = &s.line
 	return l.journal.write(l.wrap(&s.line))
 }
@@ -170,6 +172,15 @@ func (l *loop[T, A, L]) calibrate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.yardstick = append(l.yardstick, y)
+}
+
+// weigh keeps the most that was taken of a card: what a run took is kept for the
+// next, so that it is there still.
+func (l *loop[T, A, L]) weigh(ctx context.Context) {
+	taken := l.worker.Memory(ctx).Device
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.model.PeakDevice = max(l.model.PeakDevice, taken)
 }
 
 // finish adds what is known of the worker when all is done. Figures of a run

@@ -40,9 +40,14 @@ type Rembg struct {
 
 var _ Segmenter = (*Rembg)(nil)
 
+// providers are what ONNX Runtime's Python calls our devices. Where rembg's lacks
+// the one that is asked for it runs on the CPU, and says so in its row.
+var providers = map[string]string{"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider,CPUExecutionProvider"}
+
 // StartRembg starts rembg with the weights of a model of ours, which must be one
 // whose recipe is rembg's for its own kind: U²-Net's mean and deviation at
-// 320×320. threads is what one run may use.
+// 320×320. threads is what one run may use. It runs on the device that our models
+// run on.
 func (h *House) StartRembg(python, name string, threads int) (*Rembg, error) {
 	const op = "run.StartRembg"
 	m, err := h.Model(name)
@@ -59,7 +64,7 @@ func (h *House) StartRembg(python, name string, threads int) (*Rembg, error) {
 	if err != nil {
 		return nil, fault.New(fault.Internal, op, "%w", err)
 	}
-	r := &Rembg{model: m, scratch: scratch, process: exec.Command(python, "-c", rembgProgram, m.Path, strconv.Itoa(threads))}
+	r := &Rembg{model: m, scratch: scratch, process: exec.Command(python, "-c", rembgProgram, m.Path, strconv.Itoa(threads), providers[h.Provider()])}
 	// rembg takes a file of one's own from its home for models only.
 	r.process.Env = append(os.Environ(), "U2NET_HOME="+filepath.Dir(m.Path), "OMP_NUM_THREADS="+strconv.Itoa(threads))
 	r.process.Stderr = os.Stderr

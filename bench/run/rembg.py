@@ -1,6 +1,6 @@
 """Serves masks of rembg to focal-bench: a line of JSON in, a line of JSON out.
 
-    python rembg.py MODEL_FILE THREADS
+    python rembg.py MODEL_FILE THREADS PROVIDER,…
 
 In:  {"in": path of a picture, "out": path for the mask}
 Out: {"decode", "pre", "run", "post", "encode", "infer", "total"} in
@@ -51,7 +51,7 @@ def main():
 
     # rembg reads the number of threads from here.
     os.environ["OMP_NUM_THREADS"] = sys.argv[2]
-    session = new_session("u2net_custom", model_path=sys.argv[1], providers=["CPUExecutionProvider"])
+    session = new_session("u2net_custom", model_path=sys.argv[1], providers=sys.argv[3].split(","))
     session.inner_session = timed = Timed(session.inner_session)
     say(ready=True, rembg=importlib.metadata.version("rembg"), onnxruntime=onnxruntime.__version__, provider=timed.get_providers()[0])
     for line in sys.stdin:

@@ -35,6 +35,7 @@ import (
 type House struct {
 	inference *app.Inference
 	pictures  *pipeline.Pipeline
+	before    int64 // taken of the card when it was opened
 }
 
 // Open builds it, once per process; libvips must be open. Nothing that is found
@@ -49,7 +50,7 @@ func Open(c app.InferenceConfig, pictures pipeline.Config) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &House{i, p}, nil
+	return &House{i, p, i.Engine.Held()}, nil
 }
 
 // Close unloads the models.
@@ -95,7 +96,16 @@ func (m member) Origin() Origin { return Origin{m.model.TrainedOn, m.model.Tuned
 
 // Memory is that of this process, and what is booked for the model.
 func (m member) Memory(ctx context.Context) Memory {
-	return Memory{Resident: peak("self"), Booked: m.house.booked(ctx, m.model.Name)}
+	return Memory{Resident: peak("self"), Booked: m.house.booked(ctx, m.model.Name), Device: m.house.taken()}
+}
+
+// taken is what models hold of a card, as it reads; 0 on the CPU.
+func (h *House) taken() int64 {
+	now := h.inference.Engine.Held()
+	if h.Provider() == "cpu" || now < 0 || h.before < 0 {
+		return 0
+	}
+	return max(0, now-h.before)
 }
 
 // fileSize is that of a model's weights, 0 where it is not known.
@@ -185,5 +195,8 @@ func grey(m pixel.Mask) *image.Gray {
 	return &image.Gray{Pix: m.Pix, Stride: m.Width, Rect: image.Rect(0, 0, m.Width, m.Height)}
 }
 
-// Provider names the device that models run on.
+// Provider says on what models run: cpu or cuda.
 func (h *House) Provider() string { return h.inference.Engine.Provider() }
+
+// Device names the processor or the card, and how it is used.
+func (h *House) Device() string { return h.inference.Engine.Device() }

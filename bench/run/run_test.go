@@ -91,9 +91,11 @@ type painter struct {
 	asked map[string]int
 }
 
-func (p *painter) Describe() report.Model        { return report.Model{Model: "painter", Engine: "test"} }
-func (p *painter) Origin() Origin                { return Origin{[]string{"SET"}, []string{"other"}} }
-func (p *painter) Memory(context.Context) Memory { return Memory{Resident: 7, Booked: 5} }
+func (p *painter) Describe() report.Model { return report.Model{Model: "painter", Engine: "test"} }
+func (p *painter) Origin() Origin         { return Origin{[]string{"SET"}, []string{"other"}} }
+func (p *painter) Memory(context.Context) Memory {
+	return Memory{Resident: 7, Booked: 5, Device: int64(len(p.asked))}
+}
 func (p *painter) Segment(_ context.Context, s Source) (Cut, error) {
 	name := filepath.Base(s.Path)
 	p.asked[name]++
@@ -132,7 +134,7 @@ func TestSegment_CountsFailuresAndGoesOnWhereItStopped(t *testing.T) {
 	set, out := pairs(t, 4), t.TempDir()
 	p := &painter{bad: "p2.png", asked: map[string]int{}}
 	m, pictures, d, err := Segment(t.Context(), p, set, journal(t, out), options(t, out))
-	if err != nil || len(pictures) != 4 || d.Measured != 4 || d.LeftOut != 0 || m.PeakRSS != 7 || m.ModelBytes != 5 {
+	if err != nil || len(pictures) != 4 || d.Measured != 4 || d.LeftOut != 0 || m.PeakRSS != 7 || m.ModelBytes != 5 || m.PeakDevice != 4 {
 		t.Fatalf("%+v, %d, %+v, %v", m, len(pictures), d, err)
 	}
 	if len(m.Leak) != 1 { // it was trained on SET, and this is set
