@@ -50,7 +50,6 @@ func (h *Host) infer(ctx context.Context, q question, deadline time.Time, look p
 // fault.Invalid for tensors that do not fit the model, fault.TooLarge for more
 // than it takes, and those of inference.Client.
 func (h *Host) Infer(ctx context.Context, r inference.TensorsRequest) (inference.Tensors, error) {
-	const op = "host.Infer"
 	m, err := h.catalog.version(r.Model, r.Version)
 	if err != nil {
 		return inference.Tensors{}, err

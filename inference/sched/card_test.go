@@ -11,15 +11,6 @@ func onCard(m ModelID) Spec {
 	return Spec{ID: m, MaxBatch: 8, Rest: 100, Run: 10, Buckets: true}
 }
 
-// sizes are the batches that ran for requests.
-func (w *world) sizes() []int {
-	var n []int
-	for _, r := range w.started {
-		n = append(n, len(r.requests))
-	}
-	return n
-}
-
 func TestBuckets_NoRequestPaysForTuning(t *testing.T) {
 	w := newWorld(t, nil, onCard("a"))
 	w.ask("a")
