@@ -21,8 +21,10 @@ type picture struct {
 
 // steps are the work on a picture, in Cloudflare's documented order:
 // orientation and colour come with loading; then trim, flip, rotate, crop and
-// resize; then, in an order of ours, adjustments and blur; then the shadow, the background and the border. Faces that are hidden and the mask belong to
-// the oriented source, so they come first, and are turned, cut and scaled with the picture.
+// resize; then, in an order of ours, adjustments and blur; then the shadow, the
+// background and the border. Faces that are hidden and the mask belong to the
+// oriented source, so they come first, and are turned, cut and scaled with the
+// picture.
 var steps = []func(*picture) error{hide, cutOut, trim, flip, rotate, crop, resize, conceal, adjust, blur, shadow, background, pad, border, flatten, grey}
 
 // render runs the steps over the full picture and encodes it, under a slot.
