@@ -52,6 +52,9 @@ func NewPage(runs []Results, evidence Evidence) (*Page, error) {
 	for _, r := range runs {
 		p.Datasets = append(p.Datasets, r.Datasets...)
 		for _, w := range r.Warnings() {
+			if p.Multiple {
+				w = r.Label + ": " + w
+			}
 			p.Warnings = once(p.Warnings, w)
 		}
 	}
