@@ -1,17 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"focal/bench/load"
+	"focal/bench/measure"
 	"focal/core/fault"
 )
 
@@ -31,7 +34,7 @@ type loadCommand struct {
 	Header   []string      `help:"Header of every request, as Name: value; repeatable." placeholder:"HEADER" sep:"none"`
 	Against  string        `help:"A second server: its scheme and host replace those of the addresses, and both are loaded in turns." placeholder:"URL"`
 	Slice    time.Duration `help:"Length of a turn with --against." default:"10s"`
-	Out      string        `help:"Write the results as JSON." placeholder:"FILE"`
+	Out      string        `help:"Write the results as JSON, and beside it each server's distribution of latency for HdrHistogram's plotter (.hgrm)." placeholder:"FILE"`
 }
 
 // side is one of the servers, with all that came of its turns.
@@ -41,8 +44,25 @@ type side struct {
 	Latency load.Latency `json:"latency_ms"`
 	Goodput float64      `json:"goodput_per_second"`
 	Offered float64      `json:"offered_per_second"`
+	Windows []window     `json:"windows"`
+	Turns   []turn       `json:"turns"`
 
 	config load.Config
+}
+
+// window is one part of the time of sending.
+type window struct {
+	From    float64      `json:"from_s"` // of a turn
+	Offered float64      `json:"offered_per_second"`
+	Goodput float64      `json:"goodput_per_second"` // of what should have been sent in it
+	Latency load.Latency `json:"latency_ms"`
+}
+
+// turn is one turn of a server, beside one of the other.
+type turn struct {
+	P50     float64 `json:"p50_ms"`
+	P95     float64 `json:"p95_ms"`
+	Goodput float64 `json:"goodput_per_second"`
 }
 
 // Run loads one server, or two in turns.
@@ -64,16 +84,95 @@ func (c *loadCommand) Run(ctx context.Context) error {
 	}
 	for _, s := range sides {
 		s.Latency, s.Goodput, s.Offered = s.Result.Histogram.Latency(), s.Result.Goodput(), s.Result.Offered()
+		s.fillWindows()
 		c.print(s)
+	}
+	var differences []difference
+	if len(sides) > 1 {
+		differences = compare(sides[0].Turns, sides[1].Turns, c.Seed)
+		for _, d := range differences {
+			fmt.Println(d.text())
+		}
 	}
 	if c.Out == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(map[string]any{"schema": 1, "command": os.Args[1:], "sides": sides}, "", " ")
+	return c.write(sides, differences)
+}
+
+// write writes the JSON, and every side's distribution beside it.
+func (c *loadCommand) write(sides []*side, differences []difference) error {
+	text, err := json.MarshalIndent(map[string]any{"schema": 1, "command": os.Args[1:], "sides": sides, "differences": differences}, "", " ")
 	if err != nil {
 		return fault.New(fault.Internal, "main.load", "%w", err)
 	}
+	stem := strings.TrimSuffix(c.Out, filepath.Ext(c.Out))
+	for i, s := range sides {
+		name := stem + ".hgrm"
+		if len(sides) > 1 {
+			name = stem + "." + string(rune('A'+i)) + ".hgrm"
+		}
+		var b bytes.Buffer
+		if _, err := s.Result.Histogram.WriteTo(&b); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile(c.Out, append(text, '\n'), 0o644)
+}
+
+func (s *side) fillWindows() {
+	each := s.Result.Sending.Seconds() / float64(len(s.Result.Windows))
+	for i := range s.Result.Windows {
+		w := &s.Result.Windows[i]
+		s.Windows = append(s.Windows, window{
+			From: float64(i) * each / float64(len(s.Turns)), Offered: float64(w.Intended) / each, Goodput: float64(w.Good) / each, Latency: w.Histogram.Latency(),
+		})
+	}
+}
+
+// difference is B less A in one figure, over the turns.
+type difference struct {
+	What  string     `json:"what"`
+	Unit  string     `json:"unit"`
+	A     float64    `json:"a"` // means over the turns
+	B     float64    `json:"b"`
+	CI95  [2]float64 `json:"ci95"` // of B less A
+	Turns int        `json:"turns"`
+}
+
+// compare holds the turns of two servers against each other in pairs: what else
+// the machine did in a turn, both of a pair have felt.
+func compare(a, b []turn, seed uint64) []difference {
+	n := min(len(a), len(b))
+	of := func(what, unit string, pick func(turn) float64) difference {
+		x, y := make([]float64, n), make([]float64, n)
+		for i := range n {
+			x[i], y[i] = pick(a[i]), pick(b[i])
+		}
+		return difference{what, unit, measure.Mean(x), measure.Mean(y), measure.Difference(y, x, seed), n}
+	}
+	return []difference{
+		of("median latency", "ms", func(t turn) float64 { return t.P50 }),
+		of("95th percentile", "ms", func(t turn) float64 { return t.P95 }),
+		of("goodput", "/s", func(t turn) float64 { return t.Goodput }),
+	}
+}
+
+// surelyFrom is how many turns a difference must have been seen in.
+const surelyFrom = 6
+
+func (d difference) text() string {
+	verdict := "no more than chance"
+	switch {
+	case d.Turns < surelyFrom:
+		verdict = fmt.Sprintf("%d turns do not tell whether by chance", d.Turns)
+	case d.CI95[0] > 0 || d.CI95[1] < 0:
+		verdict = "more than chance"
+	}
+	return fmt.Sprintf("B less A in %s: %+.1f %s, 95 %% [%+.1f, %+.1f] over %d turns: %s", d.What, d.B-d.A, d.Unit, d.CI95[0], d.CI95[1], d.Turns, verdict)
 }
 
 func (c *loadCommand) config() (load.Config, error) {
@@ -133,16 +232,22 @@ func (c *loadCommand) run(ctx context.Context, sides []*side) error {
 	}
 	client := newClient(c.InFlight)
 	defer client.CloseIdleConnections()
-	for turn := range turns {
+	for n := range turns {
 		for _, s := range sides {
 			l := s.config
-			l.Duration, l.Seed, l.First = slice, c.Seed+uint64(turn), int(s.Result.Intended)
-			l.Observe = func(r load.Result) { live(s.Name, r) }
+			l.Duration, l.Seed, l.First = slice, c.Seed+uint64(n), int(s.Result.Intended)
+			if terminal() {
+				l.Observe = func(r load.Result) { live(s.Name, r) }
+			}
 			r, err := load.Run(ctx, l, client)
-			fmt.Fprint(os.Stderr, "\r\033[K")
+			if terminal() {
+				fmt.Fprint(os.Stderr, "\r\033[K")
+			}
 			if err != nil {
 				return err
 			}
+			latency := r.Histogram.Latency()
+			s.Turns = append(s.Turns, turn{latency.P50, latency.P95, r.Goodput()})
 			s.Result.Merge(r)
 			if ctx.Err() != nil {
 				return nil // what was measured up to here is printed
@@ -158,6 +263,12 @@ func newClient(connections int) *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConns, t.MaxIdleConnsPerHost, t.DisableCompression = connections, connections, true
 	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// terminal says whether anybody watches: a log is no place for a moving line.
+func terminal() bool {
+	info, err := os.Stderr.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // live rewrites one line of the terminal.
@@ -192,6 +303,12 @@ func (c *loadCommand) print(s *side) {
 		fmt.Printf(" %s: %d", k, r.Outcomes[k])
 	}
 	fmt.Println()
+	if c.RampTo == 0 || c.RampTo == c.Rate || c.Clients > 0 {
+		return
+	}
+	for _, w := range s.Windows {
+		fmt.Printf("  from %5.1f s  %7.1f/s offered  %7.1f/s good  p50 %8.1f  p95 %8.1f  p99 %8.1f ms\n", w.From, w.Offered, w.Goodput, w.Latency.P50, w.Latency.P95, w.Latency.P99)
+	}
 }
 
 func deadline(c load.Config) time.Duration {

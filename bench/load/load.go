@@ -82,8 +82,21 @@ type Result struct {
 	// Outcomes counts answers by status, and failures by kind.
 	Outcomes  map[string]int64 `json:"outcomes"`
 	Histogram Histogram        `json:"-"`
+	// Windows are equal parts of the time of sending, by the intended send time:
+	// along a ramp they show where a server gives up.
+	Windows []Window `json:"-"`
 
 	seen map[string]struct{} // addresses
+}
+
+// windows is how many a Result has.
+const windows = 10
+
+// Window is what came of the requests of one part of the time.
+type Window struct {
+	Intended  int64     `json:"intended"`
+	Good      int64     `json:"good"`
+	Histogram Histogram `json:"-"`
 }
 
 // Goodput is good answers a second.
@@ -112,6 +125,14 @@ func (r *Result) Merge(o Result) {
 	maps.Copy(r.seen, o.seen)
 	r.Distinct = len(r.seen)
 	r.Histogram.Merge(&o.Histogram)
+	if r.Windows == nil {
+		r.Windows = make([]Window, windows)
+	}
+	for i := range o.Windows {
+		w := &r.Windows[i]
+		w.Intended, w.Good = w.Intended+o.Windows[i].Intended, w.Good+o.Windows[i].Good
+		w.Histogram.Merge(&o.Windows[i].Histogram)
+	}
 }
 
 // Doer sends a request.
@@ -141,7 +162,7 @@ func Run(ctx context.Context, c Config, d Doer) (Result, error) {
 	if c.RampTo == 0 {
 		c.RampTo = c.Rate
 	}
-	l := &loader{config: c, doer: d, start: time.Now(), result: Result{Outcomes: map[string]int64{}, seen: map[string]struct{}{}}}
+	l := &loader{config: c, doer: d, start: time.Now(), result: Result{Outcomes: map[string]int64{}, seen: map[string]struct{}{}, Windows: make([]Window, windows)}}
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	if c.Observe != nil {
@@ -187,13 +208,13 @@ func (l *loader) open(ctx context.Context) {
 		address := m.pick(n)
 		select {
 		case room <- struct{}{}:
-			l.intend(address, false)
+			l.intend(address, intended, false)
 			flying.Go(func() {
 				l.send(ctx, address, intended)
 				<-room
 			})
 		default:
-			l.intend(address, true)
+			l.intend(address, intended, true)
 		}
 	}
 	l.sent(c.Duration)
@@ -214,8 +235,9 @@ func (l *loader) closed(ctx context.Context) {
 				address := m.pick(n)
 				n++
 				l.mu.Unlock()
-				l.intend(address, false)
-				l.send(ctx, address, time.Now())
+				now := time.Now()
+				l.intend(address, now, false)
+				l.send(ctx, address, now)
 			}
 		})
 	}
@@ -229,10 +251,17 @@ func (l *loader) sent(d time.Duration) {
 	l.result.Sending = d
 }
 
-func (l *loader) intend(address string, unsent bool) {
+// window is that of a request that should be sent at a time; mu is held.
+func (l *loader) window(intended time.Time) *Window {
+	i := int(windows * intended.Sub(l.start) / l.config.Duration)
+	return &l.result.Windows[max(0, min(i, windows-1))]
+}
+
+func (l *loader) intend(address string, intended time.Time, unsent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.result.Intended++
+	l.window(intended).Intended++
 	l.result.seen[address] = struct{}{}
 	if unsent {
 		l.result.Unsent++
@@ -246,7 +275,7 @@ func (l *loader) send(ctx context.Context, address string, intended time.Time) {
 	took := time.Since(intended)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := &l.result
+	r, w := &l.result, l.window(intended)
 	r.Bytes += size
 	switch {
 	case ctx.Err() != nil:
@@ -256,14 +285,17 @@ func (l *loader) send(ctx context.Context, address string, intended time.Time) {
 		r.Outcomes[fault.KindOf(err).String()]++
 		// It took its user this long to learn so.
 		r.Histogram.Add(took)
+		w.Histogram.Add(took)
 		return
 	}
 	r.Answered++
 	r.Outcomes[strconv.Itoa(status)]++
 	r.Histogram.Add(took)
+	w.Histogram.Add(took)
 	if status >= 200 && status < 400 {
 		if took <= l.config.Deadline {
 			r.Good++
+			w.Good++
 		} else {
 			r.Late++
 		}

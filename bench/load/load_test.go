@@ -1,6 +1,7 @@
 package load_test
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -40,6 +41,39 @@ func TestHistogram_IsExactToAThousandth(t *testing.T) {
 	}
 }
 
+// The lines of HdrHistogram's text: value, share, count, 1/(1-share); the last
+// line holds all, and the share only grows.
+func TestHistogram_WritesWhatThePlotterReads(t *testing.T) {
+	var h load.Histogram
+	for i := range 1000 {
+		h.Add(time.Duration(i+1) * time.Millisecond)
+	}
+	var b strings.Builder
+	if _, err := h.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	if f := strings.Fields(lines[0]); !slices.Equal(f, []string{"Value", "Percentile", "TotalCount", "1/(1-Percentile)"}) || len(lines) < 20 {
+		t.Fatalf("got %q", b.String())
+	}
+	before := 0.0
+	for _, line := range lines[2 : len(lines)-2] {
+		var value, share float64
+		var count int64
+		var rest string
+		if n, err := fmt.Sscan(line, &value, &share, &count, &rest); n != 4 || err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if share <= before || math.Abs(share-float64(count)/1000) > 1e-9 || math.Abs(value-float64(count)) > value/1000+0.001 {
+			t.Errorf("%q after a share of %v", line, before)
+		}
+		before = share
+	}
+	if before != 1 || !strings.Contains(lines[len(lines)-1], "Total count    =         1000") {
+		t.Errorf("it ends with %v, %q", before, lines[len(lines)-1])
+	}
+}
+
 // stalled answers nothing before a time, and everything after it at once.
 type stalled struct{ until time.Time }
 
@@ -63,6 +97,10 @@ func TestRun_ChargesAStallToEveryoneWhoWaited(t *testing.T) {
 		r, err := load.Run(t.Context(), c, stalled{time.Now().Add(time.Second)})
 		if err != nil {
 			t.Fatal(err)
+		}
+		// Requests of the first half of the time met the stall.
+		if w := r.Windows[0].Histogram.Latency(); w.Max < 899 || w.Max > 901 || r.Windows[9].Histogram.Latency().Max > 1 {
+			t.Errorf("the first window waited %v, the last %v", w.Max, r.Windows[9].Histogram.Latency().Max)
 		}
 		if r.Intended != 20 || r.Answered != 20 || r.Late != 4 || r.Good != 16 || r.Distinct != 1 || r.Bytes != 80 {
 			t.Errorf("got %+v", r)
@@ -114,6 +152,10 @@ func TestRun_RampsAndDrawsByWeight(t *testing.T) {
 		r, err := load.Run(t.Context(), c, count)
 		if err != nil || r.Intended != 200 || early < 74 || early > 75 || rare < 30 || rare > 70 {
 			t.Errorf("%d sent, %d early, %d rare, %v", r.Intended, early, rare, err)
+		}
+		// The first tenth offers 10·1 + 1 = 11 requests, the last 29.
+		if first, last := r.Windows[0].Intended, r.Windows[9].Intended; first < 10 || first > 11 || last < 28 || last > 30 || r.Windows[9].Good != last {
+			t.Errorf("windows of %d and %d", first, last)
 		}
 		c.Arrival, c.RampTo = load.Poisson, 10
 		// 100 are expected, with a deviation of 10.
