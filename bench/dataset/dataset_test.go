@@ -158,11 +158,11 @@ func oneBit(t *testing.T) []byte {
 	return file.Bytes()
 }
 
-// Every kind of bad input of a folder of pairs is named by file; what can be
-// used is used.
-func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
+// badFiles is a set with one of every kind of bad input.
+func badFiles(t *testing.T) string {
+	t.Helper()
 	grey := encoded(t, flat(8, 8, 90))
-	dir := folder(t, map[string][]byte{
+	return folder(t, map[string][]byte{
 		"images/alone.png": grey, "masks/lonely.png": grey,
 		"images/good.png": grey, "masks/good.png": encoded(t, framed(0, 255)),
 		"images/inverted.png": grey, "masks/inverted.png": encoded(t, framed(255, 0)),
@@ -179,7 +179,12 @@ func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
 		"images/bit.png": grey, "masks/bit.png": oneBit(t),
 		"tags.csv": []byte("good,thin\n"),
 	})
-	s, err := dataset.OpenPairs(dir)
+}
+
+// Every kind of bad input of a folder of pairs is named by file; what can be
+// used is used.
+func TestOpenPairs_NamesEveryBadFile(t *testing.T) {
+	s, err := dataset.OpenPairs(badFiles(t))
 	if err != nil {
 		t.Fatal(err)
 	}
