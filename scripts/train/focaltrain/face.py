@@ -1,6 +1,7 @@
 """Trains, exports and measures the face student."""
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,8 +10,9 @@ from torch import Tensor, nn
 from . import pool, slices
 from .export import export, pin
 from .face_data import Batches
-from .face_loss import boxes_of, cells, flat, loss, pair_iou
+from .face_loss import Loss, boxes_of, cells, flat, pair_iou
 from .face_net import FaceExport, FaceNet
+from .teacher import YuNet
 
 SHIPPED = pool.ROOT / "models" / "builtin" / "builtin-face"
 
@@ -92,12 +94,15 @@ def main() -> None:
     slices.arguments(a, SHIPPED, "face")
     a.add_argument("--side", type=int, default=256, help="side of the crops")
     a.add_argument("--batch", type=int, default=24)
+    a.add_argument("--teacher", type=Path, default=pool.TEACHERS / "yunet_n.onnx", help="YuNet's file; none: learn from the boxes alone")
     o = a.parse_args()
     slices.begin(o)
     data = pool.Faces()
     run = slices.Run.open(FaceNet(), o.runs, o.weights, decay=0.01, device=o.device)
     if o.steps > 0:
-        slices.train(run, slices.Slice.of(o), Batches(data, o.side, o.batch, o.device), loss, lambda net: check(net, data))
+        teacher = YuNet(o.teacher).to(o.device, memory_format=torch.channels_last) if o.teacher.is_file() else None
+        batches = Batches(data, o.side, o.batch, o.device)
+        slices.train(run, slices.Slice.of(o), batches, Loss(teacher), lambda net: check(net, data))
     if o.ship:
         net = FaceExport(run.average.net.cpu()).eval()
         export(net, torch.zeros(2, 3, 256, 320), SHIPPED / "model.onnx", list(FaceExport.NAMES), free_sides=True)

@@ -16,6 +16,7 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[3]
 POOL = Path(os.environ.get("FOCAL_TRAIN_POOL", ROOT.parent / "shared" / "train"))
+TEACHERS = Path(os.environ.get("FOCAL_TRAIN_TEACHERS", ROOT.parent / "shared" / "models"))
 CACHE = ROOT / ".cache" / "train"
 
 
