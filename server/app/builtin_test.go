@@ -1,11 +1,18 @@
 package app
 
 import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"focal/core/vips"
 	"focal/inference"
 	"focal/models"
 )
@@ -37,5 +44,67 @@ func TestBareMachine_AnswersWithTheModelsOfTheProgram(t *testing.T) {
 	}
 	if w := whiteness(m, m.Bounds()); w < 0.1 || w > 0.9 {
 		t.Errorf("%.0f %% of the cut-out are white", 100*w)
+	}
+}
+
+// strange are pictures that no training set has: each a PNG.
+func strange(t *testing.T) map[string][]byte {
+	t.Helper()
+	r := rand.New(rand.NewPCG(1, 2))
+	one := func(c color.Color) func(int, int) color.Color { return func(int, int) color.Color { return c } }
+	pictures := map[string]image.Image{"huge": image.NewGray(image.Rect(0, 0, 6000, 4000))}
+	for name, p := range map[string]struct {
+		w, h int
+		at   func(x, y int) color.Color
+	}{
+		"1x1":         {1, 1, one(color.White)},
+		"8x8":         {8, 8, func(x, y int) color.Color { return color.RGBA{uint8(30 * x), uint8(30 * y), 90, 255} }},
+		"1to20":       {50, 1000, one(color.Gray{60})},
+		"20to1":       {1000, 50, one(color.Gray{190})},
+		"grey":        {300, 200, func(x, y int) color.Color { return color.Gray{uint8(x/2 + y/4)} }},
+		"transparent": {300, 200, one(color.NRGBA{200, 20, 20, 0})},
+		"noise": {400, 300, func(int, int) color.Color {
+			v := r.Uint32()
+			return color.RGBA{uint8(v), uint8(v >> 8), uint8(v >> 16), 255}
+		}},
+	} {
+		m := image.NewNRGBA(image.Rect(0, 0, p.w, p.h))
+		for y := range p.h {
+			for x := range p.w {
+				m.Set(x, y, p.at(x, y))
+			}
+		}
+		pictures[name] = m
+	}
+	out := map[string][]byte{}
+	for name, m := range pictures {
+		var b bytes.Buffer
+		if err := png.Encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		out[name+".png"] = b.Bytes()
+	}
+	return out
+}
+
+// Pictures without a subject: the cut-out is empty and says so, and nothing
+// breaks.
+func TestBareMachine_FindsNothingInPicturesOfNothing(t *testing.T) {
+	h := open(t, modelsConfig(t), nil)
+	for name, body := range strange(t) {
+		h.write(t, name, body)
+		a, m := h.picture(t, "segment=foreground,format=png", name)
+		if got := a.header.Get("Focal-Inference"); !strings.Contains(got, "model=builtin-foreground") || !strings.HasSuffix(got, "coverage=0") {
+			t.Errorf("%s: Focal-Inference is %q", name, got)
+		}
+		if _, _, _, alpha := m.At(m.Bounds().Dx()/2, m.Bounds().Dy()/2).RGBA(); alpha != 0 {
+			t.Errorf("%s: the middle has alpha %d", name, alpha>>8)
+		}
+		if warning := fmt.Sprint(a.header["Warning"]); !strings.Contains(warning, "no foreground was found") {
+			t.Errorf("%s: Warning is %s", name, warning)
+		}
+	}
+	if n := vips.Live(); n != 0 {
+		t.Errorf("%d pictures were left open", n)
 	}
 }

@@ -77,6 +77,7 @@ def arguments(a: argparse.ArgumentParser, shipped: Path, name: str) -> None:
 def begin(o: argparse.Namespace) -> None:
     torch.set_num_threads(o.threads)
     torch.manual_seed(o.seed)
+    torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
