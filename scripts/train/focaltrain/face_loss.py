@@ -102,13 +102,13 @@ class Loss:
         maps, hints = slices.half(net, batch.pixels)
         parts = taught(flat(maps), batch)
         if self.teacher is not None:
-            parts["hint"] = 2 * self._hint([h[:: self.hinted].float() for h in hints], batch.pixels[:: self.hinted])
+            parts["hint"] = 3 * self._hint([h[:: self.hinted].float() for h in hints], batch.pixels[:: self.hinted])
         return parts
 
     def _hint(self, hints: list[Tensor], pixels: Tensor) -> Tensor:
         features, objects = slices.half(self.teacher, pixels)
         total = pixels.new_zeros(())
-        for got, want, seen in zip(hints, features, objects, strict=True):
+        for got, want, seen in zip(hints, features, objects * (len(features) // len(objects)), strict=True):
             want = F.batch_norm(want, None, None, training=True)  # each channel counts the same
             weight = 1 + 20 * seen
             total = total + ((got - want).square().mean(1, keepdim=True) * weight).sum() / weight.sum()

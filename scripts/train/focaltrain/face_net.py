@@ -21,8 +21,8 @@ class FaceNet(nn.Module):
     and the box as YuNet writes it (centre against the cell's corner in strides,
     logarithm of width and height in strides).
 
-    While it trains it also gives, for each stride, what a teacher's features
-    are compared with. The three grids share one tower and one output: a face looks the same to
+    While it trains it also gives what a teacher's features are compared with:
+    of backbone, neck and head, from fine to coarse each. The three grids share one tower and one output: a face looks the same to
     each of them, so each learns from all faces.
     """
 
@@ -49,7 +49,7 @@ class FaceNet(nn.Module):
         with torch.no_grad():
             self.out.bias.copy_(torch.tensor([-4.0, 0.0, 0.5, 0.5, 1.0, 1.0]))
 
-        self.hint = nn.ModuleList([nn.Conv2d(h, 64, 1) for _ in range(3)])
+        self.hint = nn.ModuleList([nn.Conv2d(c, 64, 1) for c in (*w[2:], *[h] * 6)])
 
     def forward(self, x: Tensor) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
         x = self.stages[0](self.stem((x - 127.5) / 64))
@@ -57,16 +57,17 @@ class FaceNet(nn.Module):
         for stage in self.stages[1:]:
             x = stage(x)
             levels.append(x)
-        y, maps, hints = None, [], []
+        y, necks = None, []
         for i in (2, 1, 0):
             lateral = self.side[i](levels[i])
             y = lateral if y is None else lateral + F.interpolate(y, scale_factor=2.0, mode="nearest")
             y = self.join[i](y)
-            seen = self.tower(y)
-            maps.append(self.out(seen))
-            if self.training:
-                hints.append(self.hint[i](seen))
-        return (maps[::-1], hints[::-1]) if self.training else maps[::-1]
+            necks.insert(0, y)
+        heads = [self.tower(y) for y in necks]
+        maps = [self.out(y) for y in heads]
+        if not self.training:
+            return maps
+        return maps, [hint(y) for hint, y in zip(self.hint, [*levels, *necks, *heads], strict=True)]
 
 
 class FaceExport(nn.Module):

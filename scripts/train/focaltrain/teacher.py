@@ -1,4 +1,4 @@
-"""YuNet as a teacher: what it makes of a batch just before it answers.
+"""YuNet as a teacher: what it makes of a batch on its way to an answer.
 
 Its file is read operator by operator into PyTorch, so that it runs where the
 student trains, on a card too.
@@ -14,11 +14,15 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 LEVELS = 3
-HEAD = "bbox_head.multi_level_{}.{}.conv{}.weight"
+HEAD = "bbox_head.multi_level_{}.weight"
 
 
 class YuNet(nn.Module):
-    """BGR 0..255 in, sides multiples of 32; gives for each stride 64 features and how likely a face is there (0 to 1)."""
+    """BGR 0..255 in, sides multiples of 32.
+
+    Gives, for each stride, 64 features of backbone, neck and head, and how
+    likely a face is there (0 to 1).
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -26,8 +30,12 @@ class YuNet(nn.Module):
         for t in graph.initializer:
             self.register_buffer(self._name(t.name), torch.from_numpy(np.array(numpy_helper.to_array(t))))
         by_weight = {n.input[1]: n for n in graph.node if n.op_type == "Conv"}
-        self.features = [by_weight[HEAD.format("obj", k, 1)].input[0] for k in range(LEVELS)]
-        self.objects = [by_weight[HEAD.format("obj", k, 2)].output[0] for k in range(LEVELS)]
+        heads = [by_weight[HEAD.format(f"obj.{k}.conv1")].input[0] for k in range(LEVELS)]
+        necks = [by_weight[HEAD.format(f"share_convs.{k}.0.conv1")].input[0] for k in range(LEVELS)]
+        finer = [n.input[0] for n in graph.node if n.op_type == "Add"][::-1]
+        backbones = [*finer, by_weight["neck.lateral_convs.2.conv1.weight"].input[0]]
+        self.features = [*backbones, *necks, *heads]
+        self.objects = [by_weight[HEAD.format(f"obj.{k}.conv2")].output[0] for k in range(LEVELS)]
         makers = {n.output[0]: n for n in graph.node}
         needed, waiting = set(), [*self.features, *self.objects]
         while waiting:
