@@ -171,7 +171,7 @@ func TestProgram_SaysWhatIsWrong(t *testing.T) {
 		"no options":     {[]string{"transform", photo(t), out, "nonsense"}, 2, "key=value"},
 		"too large":      {[]string{"transform", photo(t), out, "width=9", "--max-pixels=1000"}, 1, "--max-pixels 1000"},
 		"too many bytes": {[]string{"faces", photo(t), "--max-source-bytes=1kB"}, 1, "--max-source-bytes"},
-		"no models":      {[]string{"faces", photo(t), "--models=" + dir, "--ort-library=../.deps/lib/libonnxruntime.so"}, 1, "pull retinaface-mobilenet025"},
+		"unknown model":  {[]string{"faces", photo(t), "--models=" + dir, "--face-model=nope", "--ort-library=../.deps/lib/libonnxruntime.so"}, 1, `model "nope"`},
 		"no runtime":     {[]string{"faces", photo(t), "--models=" + dir, "--ort-library=/nonexistent.so"}, 1, "scripts/run installs one"},
 		"card":           {[]string{"faces", photo(t), "--models=" + dir, "--device=cuda", "--ort-library=../.deps/lib/libonnxruntime.so"}, 1, "has no CUDA provider"},
 		"card number":    {[]string{"faces", photo(t), "--models=" + dir, "--device=cuda:x"}, 2, "want auto, cpu, cuda or cuda:N"},

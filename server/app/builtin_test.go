@@ -38,6 +38,15 @@ func TestBareMachine_AnswersWithTheModelsOfTheProgram(t *testing.T) {
 		}
 	}
 
+	if len(ready.Inference.Missing) != 0 {
+		t.Errorf("/readyz misses %v", ready.Inference.Missing)
+	}
+
+	d, f := h.describe(t, "gravity=face", "couple-beach.jpg")
+	if got := f.header.Get("Focal-Inference"); !strings.Contains(got, "face; model=builtin-face; provider=cpu; result=run; count=2") || len(d.Faces) != 2 {
+		t.Errorf("Focal-Inference is %q, the faces %v; a person sees two", got, d.Faces)
+	}
+
 	a, m := h.picture(t, "segment=foreground,background=white,format=png", "portrait-smile.jpg")
 	if got := a.header.Get("Focal-Inference"); !strings.Contains(got, "foreground; model=builtin-foreground; provider=cpu; result=run") {
 		t.Errorf("Focal-Inference is %q", got)
@@ -87,12 +96,15 @@ func strange(t *testing.T) map[string][]byte {
 	return out
 }
 
-// Pictures without a subject: the cut-out is empty and says so, and nothing
-// breaks.
+// Pictures without a subject: no face, the cut-out is empty and says so, and
+// nothing breaks.
 func TestBareMachine_FindsNothingInPicturesOfNothing(t *testing.T) {
 	h := open(t, modelsConfig(t), nil)
 	for name, body := range strange(t) {
 		h.write(t, name, body)
+		if d, _ := h.describe(t, "gravity=face", name); len(d.Faces) != 0 {
+			t.Errorf("%s: faces at %v", name, d.Faces)
+		}
 		a, m := h.picture(t, "segment=foreground,format=png", name)
 		if got := a.header.Get("Focal-Inference"); !strings.Contains(got, "model=builtin-foreground") || !strings.HasSuffix(got, "coverage=0") {
 			t.Errorf("%s: Focal-Inference is %q", name, got)

@@ -335,10 +335,6 @@ func TestRefusal_WithoutInference(t *testing.T) {
 			change: func(c *ServeConfig) { c.Inference = "off" },
 			face:   "--inference=off", mask: "--inference=off", state: inference.StateOff,
 		},
-		"no models": {
-			models: func(t *testing.T) InferenceConfig { return modelsConfig(t) },
-			face:   "pull " + faceModel, state: inference.StateReady, missing: 1,
-		},
 		"unknown model": {
 			models: func(t *testing.T) InferenceConfig {
 				m := modelsConfig(t)
@@ -392,7 +388,9 @@ func TestRefusal_WithoutInference(t *testing.T) {
 }
 
 func TestRefusal_LadderNamesWhatItDid(t *testing.T) {
-	h := open(t, modelsConfig(t), func(c *ServeConfig) { c.Pictures.Fallback = pipeline.FallbackLadder })
+	m := modelsConfig(t)
+	m.FaceModel = "nope"
+	h := open(t, m, func(c *ServeConfig) { c.Pictures.Fallback = pipeline.FallbackLadder })
 	h.good(t)
 	a := h.mustGet(t, faceURL)
 	if got := a.header.Get("Focal-Degraded"); a.status != http.StatusOK || got != "face=auto; reason=unavailable" {
