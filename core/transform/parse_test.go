@@ -405,7 +405,7 @@ func TestTable_NamesAreDistinct(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
+func FuzzOptions(f *testing.F) {
 	for _, list := range []string{
 		"width=200,height=100,fit=cover,gravity=face,zoom=0.5,dpr=1.5",
 		"w=1,h=2,f=auto,q=low,g=0.33x0.5,segment=foreground",
