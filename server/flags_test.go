@@ -293,6 +293,8 @@ func TestChildArgs_SayWhatServeWasTold(t *testing.T) {
 		t.Setenv("FOCAL_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_")), value[0])
 	}
 	expect("variables that say the same", serve)
+	// A server with this variable has these options: no flag takes them away again.
+	none.CudaOption = serve.CudaOption
 	expect("variables that say something else", none)
 }
 
