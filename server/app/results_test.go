@@ -109,7 +109,9 @@ func TestHouse_FinishedPicturesAreKept(t *testing.T) {
 }
 
 func TestHouse_DegradedPicturesAreNotKept(t *testing.T) {
-	h := open(t, modelsConfig(t), func(c *ServeConfig) {
+	m := modelsConfig(t)
+	m.FaceModel = "nope"
+	h := open(t, m, func(c *ServeConfig) {
 		c.Results.Memory, c.Pictures.Fallback = 1<<20, pipeline.FallbackLadder
 	})
 	h.good(t)
