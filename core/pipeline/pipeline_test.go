@@ -162,6 +162,19 @@ func at(t testing.TB, m image.Image, x, y float64, want color.NRGBA) {
 	}
 }
 
+// quarters checks the size of a picture, and the colours near its corners.
+func quarters(t testing.TB, r Result, w, h int, tl, tr, bl, br color.NRGBA) {
+	t.Helper()
+	m := decode(t, r)
+	if r.Size != (pixel.Size{Width: w, Height: h}) || m.Bounds().Dx() != w || m.Bounds().Dy() != h {
+		t.Errorf("size is %v, of the pixels %v, want %d×%d", r.Size, m.Bounds(), w, h)
+	}
+	at(t, m, 0.1, 0.1, tl)
+	at(t, m, 0.9, 0.1, tr)
+	at(t, m, 0.1, 0.9, bl)
+	at(t, m, 0.9, 0.9, br)
+}
+
 func TestMake_TurnsTheCard(t *testing.T) {
 	s := card(t, 80, 40)
 	for _, c := range []struct {
@@ -187,14 +200,7 @@ func TestMake_TurnsTheCard(t *testing.T) {
 		{"format=png,width=80,height=80,fit=pad", 80, 80, blank, blank, blank, blank},
 	} {
 		r := makePicture(t, nil, s, c.options)
-		m := decode(t, r)
-		if r.Size != (pixel.Size{Width: c.w, Height: c.h}) || m.Bounds().Dx() != c.w || m.Bounds().Dy() != c.h {
-			t.Errorf("%s: size is %v, want %d×%d", c.options, r.Size, c.w, c.h)
-		}
-		at(t, m, 0.1, 0.1, c.tl)
-		at(t, m, 0.9, 0.1, c.tr)
-		at(t, m, 0.1, 0.9, c.bl)
-		at(t, m, 0.9, 0.9, c.br)
+		quarters(t, r, c.w, c.h, c.tl, c.tr, c.bl, c.br)
 		if t.Failed() {
 			t.Fatalf("that was %s", c.options)
 		}

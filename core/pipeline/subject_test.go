@@ -54,14 +54,7 @@ func TestGravityForeground_CropsToTheSubject(t *testing.T) {
 		{"zoom=1,trim.right=200", 200, 400, red, red, blue, blue},
 	} {
 		r := makePicture(t, greenSubject(), s, "format=png,quality=100,gravity=foreground,"+c.options)
-		if r.Size != (pixel.Size{Width: c.w, Height: c.h}) {
-			t.Errorf("%s: size %v, want %d×%d", c.options, r.Size, c.w, c.h)
-		}
-		m := decode(t, r)
-		at(t, m, 0.1, 0.1, c.tl)
-		at(t, m, 0.9, 0.1, c.tr)
-		at(t, m, 0.1, 0.9, c.bl)
-		at(t, m, 0.9, 0.9, c.br)
+		quarters(t, r, c.w, c.h, c.tl, c.tr, c.bl, c.br)
 		if t.Failed() {
 			t.Fatalf("that was %s", c.options)
 		}
