@@ -14,19 +14,7 @@ type Faces struct {
 const MaxFacePadding = 20
 
 func parseZoom(o *Options, v string) error {
-	n, ok := parseDecimal(v)
-	switch {
-	case !ok:
-		return errUnfit
-	case n < 0:
-		o.Zoom = 0
-		return remark("zoom is at least 0")
-	case n > 1:
-		o.Zoom = 1
-		return remark("zoom is at most 1")
-	}
-	o.Zoom = n
-	return nil
+	return store(&o.Zoom, "zoom", v, 0, 1)
 }
 
 // largest is the word for the first face.
@@ -59,19 +47,7 @@ func writeFaces(o Options) string {
 
 // parseFacePadding reads how many times larger than the face its box is taken.
 func parseFacePadding(o *Options, v string) error {
-	n, ok := parseDecimal(v)
-	switch {
-	case !ok:
-		return errUnfit
-	case n < 1:
-		o.Faces.Padding = 1
-		return remark("face-padding is at least 1")
-	case n > MaxFacePadding:
-		o.Faces.Padding = MaxFacePadding
-		return remark("face-padding is at most " + strconv.Itoa(MaxFacePadding))
-	}
-	o.Faces.Padding = n
-	return nil
+	return store(&o.Faces.Padding, "face-padding", v, 1, MaxFacePadding)
 }
 
 func parseMinScore(o *Options, v string) error {

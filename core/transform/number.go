@@ -33,6 +33,24 @@ func bounded(key, v string, most float64) (float64, error) {
 	return n, nil
 }
 
+// store reads a number of least to most. What is beyond either is brought to it,
+// with a remark.
+func store(to *float64, key, v string, least, most float64) error {
+	n, ok := parseDecimal(v)
+	switch {
+	case !ok:
+		return errUnfit
+	case n < least:
+		*to = least
+		return remark(fmt.Sprintf("%s is at least %v", key, least))
+	case n > most:
+		*to = most
+		return remark(fmt.Sprintf("%s is at most %v", key, most))
+	}
+	*to = n
+	return nil
+}
+
 // parseDecimal reads digits with at most one point and perhaps a minus: no
 // exponents, no names, no separators.
 func parseDecimal(s string) (float64, bool) {
