@@ -32,8 +32,7 @@ type server struct {
 }
 
 // newServer reads an address, which may begin with a name for it: name=http://…
-// client carries the requests; their time limit is
-// that of the context.
+// client carries the requests; their time limit is that of the context.
 func newServer(address string, client *http.Client) (server, error) {
 	name := ""
 	if i := strings.Index(address, "=http"); i > 0 && !strings.Contains(address[:i], "/") {

@@ -69,7 +69,7 @@ func DefaultConfig() Config {
 		Budget: 1 << 30, Slots: 2, Loads: 2, QueueLimit: 256,
 		Weights:      [classes]int{inference.ClassServer: 4, inference.ClassDirect: 1},
 		PriorityStep: 500 * time.Millisecond,
-		// Turn and MinResidence are short by simulation (docs/performance.md): a
+		// Turn and MinResidence are short by simulation (focal-bench simulate): a
 		// place that is kept for an idle model costs more than swaps do.
 		Turn: 500 * time.Millisecond, MaxWait: 10 * time.Second, MinResidence: 100 * time.Millisecond, RateHalfLife: time.Minute,
 		ProbeLimit: time.Second,

@@ -27,7 +27,7 @@ var recipes = []recipe{
 	{"Crop to the faces", "gravity=face,fit=cover,width=320,height=320"},
 	{"Closer: zoom 0.5", "gravity=face,zoom=0.5,fit=cover,width=320,height=320"},
 	{"The largest face alone", "gravity=face,faces=largest,face-padding=1.8,fit=cover,width=320,height=320"},
-	{"No face to be recognised", "blur-faces=1,width=640"},
+	{"Faces made unrecognisable, where they are found", "blur-faces=1,width=640"},
 	{"Crop to the subject", "gravity=foreground,fit=cover,width=320,height=320"},
 	{"Cut out the subject, on white", "segment=foreground,background=white,width=320,height=320"},
 	{"Faces, cut out, on white", "gravity=face,zoom=0.5,segment=foreground,background=white,width=320,height=320"},
