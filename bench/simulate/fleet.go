@@ -2,16 +2,15 @@ package simulate
 
 import (
 	"container/list"
+	"crypto/sha256"
 	"encoding/binary"
-	"hash/fnv"
+	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
-)
 
-// overload is how far beyond the mean of requests in flight a copy may be and
-// still take one: bounded load after Mirrokni, Thorup, Zadimoghaddam (2018).
-const overload = 1.25
+	"focal/core/pixel"
+	"focal/inference/route"
+)
 
 // FleetResult is what several copies made of the trace under one way of sharing
 // it out.
@@ -21,15 +20,15 @@ type FleetResult struct {
 	Hits   float64 `json:"hit_rate"` // share answered from a copy's results
 	// Balance is the largest share of runs of a copy over the mean: 1 is even.
 	Balance float64 `json:"balance"`
-	// First is the share of requests that went to the first copy of their order.
+	// First is the share of requests that the first copy of their order answered,
+	// or knew the answer to.
 	First float64 `json:"first_choice"`
 }
 
 // The rules by which requests are shared out.
 const (
-	bounded = "rendezvous-1.25"       // the first in order that is below the bound
-	floored = "rendezvous-1.25-slots" // the same, but nobody is passed over who has work for two rounds or less
-	free    = "rendezvous"            // the first in order
+	bounded = "focal"      // as inference/sidecar: by content, with bounded load
+	free    = "rendezvous" // by content alone
 	random  = "random"
 )
 
@@ -39,7 +38,7 @@ func Fleet(c Config) ([]FleetResult, error) {
 		return nil, err
 	}
 	var results []FleetResult
-	for _, rule := range []string{bounded, floored, free, random} {
+	for _, rule := range []string{bounded, free, random} {
 		r, err := runFleet(c, rule)
 		if err != nil {
 			return nil, err
@@ -73,44 +72,51 @@ func runFleet(c Config, rule string) (FleetResult, error) {
 		m := &member{focal: f, results: newRecent(c.Cache)}
 		f.answer = func(_ time.Time, r *request) {
 			m.inFlight--
-			m.results.add(subject(r))
+			m.results.add(result(r))
 		}
 		members[i] = m
+	}
+	names := make([]string, len(members))
+	for i := range names {
+		names[i] = fmt.Sprintf("http://copy-%d:8081", i)
 	}
 	rng := rand.New(rand.NewPCG(c.Seed, 3))
 	hits, first := 0, 0
 	w.play(func(now time.Time, r *request) {
-		order := rendezvous(subject(r), len(members))
-		total := 0
-		for _, m := range members {
-			total += m.inFlight
+		order := route.Order(content(r), names)
+		at := order[0] // is asked whether it knows the answer
+		if rule == random {
+			at = rng.IntN(len(members))
 		}
-		at := pick(w, rule, order, members, total, rng)
-		if at == order[0] {
-			first++
-		}
-		m := members[at]
-		if m.results.has(subject(r)) {
+		if members[at].results.has(result(r)) {
 			hits++
+			first++
 			sum.ask(r)
 			sum.answer(now, r)
 			return
 		}
+		if rule == bounded {
+			at = route.Taker(order, func(i int) int { return members[i].inFlight })
+		}
+		if at == order[0] {
+			first++
+		}
+		m := members[at]
 		m.inFlight++
 		m.taken++
 		m.arrive(now, r)
 	})
-	result := FleetResult{
+	all := FleetResult{
 		Result: sum.result(rule, w), Copies: c.Copies,
 		Hits: ratio(float64(hits), float64(c.Requests)), First: ratio(float64(first), float64(c.Requests)),
 	}
-	most, all := 0, 0
+	most, taken := 0, 0
 	for _, m := range members {
-		most, all = max(most, m.taken), all+m.taken
+		most, taken = max(most, m.taken), taken+m.taken
 	}
-	result.Balance = ratio(float64(most*len(members)), float64(all))
-	result.Busy /= float64(len(members))
-	return result, nil
+	all.Balance = ratio(float64(most*len(members)), float64(taken))
+	all.Busy /= float64(len(members))
+	return all, nil
 }
 
 // recent is a set that keeps what was used last.
@@ -145,53 +151,11 @@ func (c *recent) add(x uint64) {
 	c.at[x] = c.order.PushFront(x)
 }
 
-// subject is what a result is of.
-func subject(r *request) uint64 { return uint64(r.picture)<<16 | uint64(r.model) }
+// result names what is kept of a request.
+func result(r *request) uint64 { return uint64(r.picture)<<16 | uint64(r.model) }
 
-// rendezvous orders n copies for a subject: the highest hash first.
-func rendezvous(subject uint64, n int) []int {
-	hashes, order := make([]uint64, n), make([]int, n)
-	for i := range n {
-		var key [16]byte
-		binary.BigEndian.PutUint64(key[:], subject)
-		binary.BigEndian.PutUint64(key[8:], uint64(i))
-		h := fnv.New64a()
-		h.Write(key[:]) // never fails
-		hashes[i], order[i] = mix(h.Sum64()), i
-	}
-	slices.SortFunc(order, func(a, b int) int {
-		if hashes[a] > hashes[b] {
-			return -1
-		}
-		return 1
-	})
-	return order
-}
-
-// mix spreads the last bytes of an FNV hash over all bits (the finaliser of
-// MurmurHash3).
-func mix(h uint64) uint64 {
-	h = (h ^ h>>33) * 0xff51afd7ed558ccd
-	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
-}
-
-// pick names the copy that takes a request while total are in flight.
-func pick(w *world, rule string, order []int, members []*member, total int, rng *rand.Rand) int {
-	switch rule {
-	case random:
-		return rng.IntN(len(members))
-	case free:
-		return order[0]
-	}
-	bound := overload * float64(total+1) / float64(len(members))
-	if rule == floored {
-		bound = max(bound, float64(2*w.Slots))
-	}
-	for _, i := range order {
-		if float64(members[i].inFlight+1) <= max(bound, 1) {
-			return i
-		}
-	}
-	return order[0] // nobody is below the mean: cannot be
+// content is the digest of a picture.
+func content(r *request) (d pixel.Digest) {
+	binary.BigEndian.PutUint64(d[:], uint64(r.picture))
+	return sha256.Sum256(d[:])
 }

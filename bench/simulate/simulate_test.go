@@ -3,7 +3,6 @@ package simulate
 import (
 	"math"
 	"reflect"
-	"slices"
 	"testing"
 	"time"
 
@@ -88,30 +87,9 @@ func TestFleet_SendsPicturesWhereTheirResultsAre(t *testing.T) {
 	if f := by[free]; f.First != 1 || f.Hits < 2*by[random].Hits {
 		t.Errorf("without a bound: %v first choices, %v known, %v at random", f.First, f.Hits, by[random].Hits)
 	}
-	if b := by[bounded]; b.Hits < 1.3*by[random].Hits || b.Balance > overload {
-		t.Errorf("bounded: %v known, %v at random; a copy runs %v of the mean", b.Hits, by[random].Hits, b.Balance)
-	}
-	// A bound of a few requests turns away what is no overload, and the results
-	// with it.
-	if f := by[floored]; f.Hits < 0.9*by[free].Hits || f.Balance > overload {
-		t.Errorf("with a floor: %v known, %v without a bound; a copy runs %v of the mean", f.Hits, by[free].Hits, f.Balance)
-	}
-}
-
-// Of two fleets that differ by one copy, only the pictures of that copy move.
-func TestRendezvous_MovesOnlyWhatItMust(t *testing.T) {
-	counts := make([]int, 5)
-	for subject := range uint64(10_000) {
-		four := slices.DeleteFunc(rendezvous(subject, 5), func(i int) bool { return i == 4 })
-		if !slices.Equal(four, rendezvous(subject, 4)) {
-			t.Fatalf("subject %d: %v without the fifth, %v among four", subject, four, rendezvous(subject, 4))
-		}
-		counts[rendezvous(subject, 5)[0]]++
-	}
-	for i, n := range counts { // 2000 each; the standard deviation is 40
-		if n < 1800 || n > 2200 {
-			t.Errorf("copy %d is first for %d of 10000", i, n)
-		}
+	// What turns away overload costs few results.
+	if b := by[bounded]; b.Hits < 0.9*by[free].Hits || b.Balance > 1.25 {
+		t.Errorf("bounded: %v known, %v without a bound; a copy runs %v of the mean", b.Hits, by[free].Hits, b.Balance)
 	}
 }
 

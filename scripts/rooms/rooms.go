@@ -94,6 +94,7 @@ var arrows = []arrow{
 		"the contract suite of inference.Client holds every implementation to the same promises and knows none"},
 	{"inference/goldentest", plus(ground, "models"), nil,
 		"the golden numbers of the models hold every way of running them to the same outputs and know none"},
+	{"inference/route", []string{"core/pixel"}, nil, "which sidecar is asked follows from names and counts: the simulator asks the same rule"},
 	{"inference/profile", ground, nil, "measurements on disk: neither who measures nor who decides by them"},
 	{"inference/host", plus(ground, "models/...", "inference", "inference/sched", "inference/profile", "inference/gpu"),
 		judging,
@@ -129,7 +130,7 @@ var arrows = []arrow{
 
 // pureRooms hold no goroutine, no clock and no lock: they are decided by their
 // arguments alone, so that tests drive them by hand.
-var pureRooms = []string{"inference/sched", "core/transform", "core/geometry", "core/structure", "core/exif", "core/svg", "core/pixel", "core/fault"}
+var pureRooms = []string{"inference/sched", "inference/route", "core/transform", "core/geometry", "core/structure", "core/exif", "core/svg", "core/pixel", "core/fault"}
 
 // environment is where the process environment may be read.
 var environment = []string{"server", "bench/..."}
