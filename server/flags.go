@@ -30,6 +30,8 @@ type inferenceFlags struct {
 	TensorRT        bool              `name:"tensorrt" env:"FOCAL_TENSORRT" help:"On a card, run models by TensorRT as far as it can; the first load of each takes minutes."`
 	MemoryBudget    byteSize          `help:"Bytes that models may hold together, at rest and running; default: 80 % of free device memory, on the CPU 1GiB." placeholder:"BYTES"`
 	CacheSize       byteSize          `help:"Inference results held in memory." default:"256MiB"`
+	Redis           string            `help:"Redis server in which sidecars share their inference results: redis://[user:password@]host:port[/db], rediss:// or unix:///path." placeholder:"URL"`
+	RedisTTL        time.Duration     `name:"redis-ttl" env:"FOCAL_REDIS_TTL" help:"How long the Redis server keeps a result that nobody asks for." default:"168h"`
 	InferenceQueue  int               `help:"Requests that may wait for one model, for each class of callers." default:"256"`
 	OrtLibrary      string            `help:"Path of libonnxruntime.so; default: looked for beside the program and in the system." placeholder:"FILE"`
 }
@@ -62,17 +64,19 @@ func (f inferenceFlags) config(workers int) app.InferenceConfig {
 	c.Models, c.FaceModel, c.ForegroundModel = f.Models, f.FaceModel, f.ForegroundModel
 	c.Device, c.Library, c.CUDA, c.TensorRT = f.Device, f.OrtLibrary, f.CudaOption, f.TensorRT
 	c.MemoryBudget, c.CacheSize = int64(f.MemoryBudget), int64(f.CacheSize)
+	c.Redis, c.RedisTTL = f.Redis, f.RedisTTL
 	c.Workers, c.Queue = workers, f.InferenceQueue
 	return c
 }
 
-// args writes the flags down again, for the child.
+// args writes the flags down again, for the child, but for Redis, which may
+// hold a password: see childEnv.
 func (f inferenceFlags) args() []string {
 	args := []string{
 		"--models=" + f.Models, "--face-model=" + f.FaceModel, "--foreground-model=" + f.ForegroundModel,
 		"--device=" + f.Device, "--memory-budget=" + f.MemoryBudget.String(), "--cache-size=" + f.CacheSize.String(),
 		"--inference-queue=" + strconv.Itoa(f.InferenceQueue), "--ort-library=" + f.OrtLibrary,
-		"--tensorrt=" + strconv.FormatBool(f.TensorRT),
+		"--redis-ttl=" + f.RedisTTL.String(), "--tensorrt=" + strconv.FormatBool(f.TensorRT),
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.CudaOption)) {
 		args = append(args, "--cuda-option="+key+"="+f.CudaOption[key])

@@ -50,6 +50,8 @@ var samples = map[string][2]string{
 	"tensorrt":           {"true", ""},
 	"memory-budget":      {"15MiB", "16MiB"},
 	"cache-size":         {"17MiB", "18MiB"},
+	"redis":              {"redis://:secret@127.0.0.1:6379/1", "unix:///run/redis.sock"},
+	"redis-ttl":          {"23h0m0s", "1h0m0s"},
 	"inference-queue":    {"19", "20"},
 	"ort-library":        {"/lib/a.so", "/lib/b.so"},
 }
@@ -275,6 +277,13 @@ func TestChildArgs_SayWhatServeWasTold(t *testing.T) {
 		child := serve.childArgs()
 		if child[0] != "focal" {
 			t.Errorf("%s: the child is called %q", how, child[0])
+		}
+		if line := strings.Join(child, " "); strings.Contains(line, "secret") {
+			t.Errorf("%s: every user of the machine can read %q", how, line)
+		}
+		for _, variable := range serve.childEnv() {
+			name, value, _ := strings.Cut(variable, "=")
+			t.Setenv(name, value)
 		}
 		got := mustParse(t, child[1:]...).Sidecar
 		want := sidecarCommand{

@@ -32,7 +32,7 @@ type serveCommand struct {
 func (c *serveCommand) config() app.ServeConfig {
 	return app.ServeConfig{
 		Version: version, Listen: c.Listen, Inference: c.Inference, Token: c.InferenceToken,
-		Child:    c.childArgs(),
+		Child: c.childArgs(), ChildEnv: c.childEnv(),
 		Models:   c.inferenceFlags.config(c.workers()),
 		Pictures: c.pictureFlags.config(pipeline.Fallback(c.InferenceFallback)),
 		Sources:  c.sourceFlags.config(c.pictureFlags),
@@ -46,7 +46,13 @@ func (c *serveCommand) config() app.ServeConfig {
 func (c *serveCommand) childArgs() []string {
 	args := append([]string{"focal", "sidecar", "--inherit", "--listen="}, c.pictureFlags.args()...)
 	args = append(args, c.inferenceFlags.args()...)
-	return append(args, "--inference-listen="+c.InferenceListen, "--inference-token="+c.InferenceToken)
+	return append(args, "--inference-listen="+c.InferenceListen)
+}
+
+// childEnv is what the sidecar is told and nobody else may see: a command line
+// is open to all users of the machine.
+func (c *serveCommand) childEnv() []string {
+	return []string{"FOCAL_INFERENCE_TOKEN=" + c.InferenceToken, "FOCAL_REDIS=" + c.Redis}
 }
 
 // Run serves until ctx ends.
@@ -56,7 +62,7 @@ func (c *serveCommand) Run(ctx context.Context, cli *commands, log *slog.Logger)
 	}
 	config := c.config()
 	if cli.LogJSON {
-		config.ChildEnv = []string{"FOCAL_LOG_JSON=true"} // the child writes to the same log
+		config.ChildEnv = append(config.ChildEnv, "FOCAL_LOG_JSON=true") // the child writes to the same log
 	}
 	s, err := app.NewServer(config, log)
 	if err != nil {

@@ -141,6 +141,10 @@ func (h *Host) recall(ctx context.Context, q question) (answer, inference.How, e
 	if a, ok := h.answers.Get(q.key()); ok {
 		return a, inference.Hit, nil
 	}
+	if a, ok := h.shared(ctx, q); ok {
+		h.answers.Put(q.key(), a)
+		return a, inference.Hit, nil
+	}
 	deadline, _ := ctx.Deadline()
 	if err := h.loop.wouldRefuse(q.model, q.class, deadline); err != nil {
 		return answer{}, "", err
@@ -168,7 +172,10 @@ func (h *Host) look(ctx context.Context, q question) (answer, inference.How, err
 	if err != nil {
 		return answer{}, "", h.explain(err)
 	}
-	return a, [...]inference.How{cache.Ran: inference.Run, cache.Hit: inference.Hit, cache.Joined: inference.Coalesced}[outcome], nil
+	if outcome == cache.Ran {
+		return a, a.facts.How, nil
+	}
+	return a, [...]inference.How{cache.Hit: inference.Hit, cache.Joined: inference.Coalesced}[outcome], nil
 }
 
 // explain gives the errors of contexts a kind, and logs the stacks of panics.
@@ -184,8 +191,8 @@ func (h *Host) explain(err error) error {
 	return fault.New(fault.KindOf(err), "host.Answer", "waiting for the model: %w", err)
 }
 
-// fly makes an answer: refuse what would be late before anything is decoded,
-// look, prepare, run, decode. Its ctx is the flight's, which ends when nobody
+// fly makes an answer: ask the second tier, refuse what would be late before
+// anything is decoded, look, prepare, run, decode. Its ctx is the flight's, which ends when nobody
 // waits any more; what has started to run is finished and kept all the same.
 func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer, error) {
 	if !h.gate.enter() {
@@ -196,6 +203,9 @@ func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer,
 	defer cancel()
 	defer context.AfterFunc(h.abort, cancel)()
 
+	if a, ok := h.shared(ctx, q); ok {
+		return a, nil
+	}
 	if limit, ok := ctx.Deadline(); ok && (deadline.IsZero() || limit.Before(deadline)) {
 		deadline = limit
 	}
@@ -219,6 +229,10 @@ func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer,
 		return answer{}, fault.New(fault.Internal, "host.Prepare", "model %s: a tensor of shape %v has no batch axis of 1", q.model.Name, t.Shape)
 	}
 	a, err := h.infer(ctx, q, deadline, picture.Size(), prepared)
+	if err != nil {
+		return answer{}, err
+	}
 	a.facts.Prepare = took
-	return a, err
+	h.share(q.key(), a)
+	return a, nil
 }

@@ -60,6 +60,8 @@ type Config struct {
 	sched.Config
 	// CacheBytes is what the results may hold (--cache-size).
 	CacheBytes int64
+	// Shared is the tier of results behind them; nil means there is none.
+	Shared Shared
 	// MaxDelay is how long a batch that is not full waits for company while a
 	// slot is free. The default is 0: it forms while the device is busy.
 	MaxDelay time.Duration

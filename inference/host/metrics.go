@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"focal/core/cache"
 	"focal/inference/sched"
 )
 
@@ -115,11 +116,16 @@ func (s state) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	stats := s.host.answers.Stats()
-	const tier = "memory"
-	out <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(stats.Hits), tier)
-	out <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(stats.Misses), tier)
-	gauge(cacheDesc, float64(stats.Bytes), tier)
+	lookups := func(stats cache.Stats, tier string) {
+		out <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(stats.Hits), tier)
+		out <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(stats.Misses), tier)
+	}
+	kept := s.host.answers.Stats()
+	lookups(kept, "memory")
+	gauge(cacheDesc, float64(kept.Bytes), "memory")
+	if shared := s.host.cfg.Shared; shared != nil {
+		lookups(shared.Stats(), "shared")
+	}
 	if used := s.host.engine.Used(); used >= 0 {
 		gauge(usedDesc, float64(used))
 	}

@@ -40,6 +40,8 @@ var doors = []door{
 		"a RequestCtx dies when its handler returns, so it must not travel"},
 	{"github.com/minio/minio-go/v7", []string{"server/bucket"}, []string{"server/source"},
 		"S3 is spoken in one place, so that sources and stored results have the same credentials and the same errors"},
+	{"github.com/redis/go-redis/v9", []string{"inference/redis"}, nil,
+		"a Redis server that is slow or gone must cost a request nothing: that is arranged in one place"},
 	{"net/http", []string{"server/source", "server/bucket", "inference/sidecar", "models", "bench/...", "server/api"}, everywhere,
 		"every way in or out of the process is guarded where it begins (server/api: for its metrics adaptor only)"},
 	{"os/exec", []string{"server/app", "bench/...", "scripts/..."}, everywhere,
@@ -47,8 +49,6 @@ var doors = []door{
 	{"flag", []string{"server", "bench/..."}, []string{"inference/ort"},
 		"rooms take a Config; only programs have flags (the engine's tests are told on which device to run)"},
 	{"github.com/alecthomas/kong", []string{"server", "bench/..."}, nil,
-		"rooms take a Config; only programs have flags"},
-	{"github.com/alecthomas/kong-yaml", []string{"server", "bench/..."}, nil,
 		"rooms take a Config; only programs have flags"},
 }
 
@@ -96,6 +96,7 @@ var arrows = []arrow{
 		"the golden numbers of the models hold every way of running them to the same outputs and know none"},
 	{"inference/route", []string{"core/pixel"}, nil, "which sidecar is asked follows from names and counts: the simulator asks the same rule"},
 	{"inference/profile", ground, nil, "measurements on disk: neither who measures nor who decides by them"},
+	{"inference/redis", ground, nil, "results are bytes under keys: what they mean is the host's business"},
 	{"inference/host", plus(ground, "models/...", "inference", "inference/sched", "inference/profile", "inference/gpu"),
 		judging,
 		"the run loop takes any engine: server/app chooses it"},

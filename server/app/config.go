@@ -6,6 +6,7 @@ import (
 
 	"focal/core/fault"
 	"focal/core/pipeline"
+	"focal/inference/redis"
 	"focal/server/results"
 	"focal/server/source"
 )
@@ -21,6 +22,8 @@ type InferenceConfig struct {
 	TensorRT        bool              // models run by TensorRT as far as it can
 	MemoryBudget    int64             // bytes; 0: the device's default
 	CacheSize       int64             // bytes of results
+	Redis           string            // URL of the server that shares results; empty: none
+	RedisTTL        time.Duration     // how long it keeps one that nobody asks for
 	Workers         int               // runs side by side on the CPU
 	Queue           int               // requests that may wait for one model, for each class
 }
@@ -30,7 +33,7 @@ const cpuBudget = 1 << 30
 
 // DefaultInferenceConfig returns automatic choice of the device.
 func DefaultInferenceConfig() InferenceConfig {
-	return InferenceConfig{Device: "auto", CacheSize: 256 << 20, Workers: 1, Queue: 256}
+	return InferenceConfig{Device: "auto", CacheSize: 256 << 20, RedisTTL: redis.DefaultConfig().TTL, Workers: 1, Queue: 256}
 }
 
 // Validate reports unusable values.

@@ -33,7 +33,7 @@ func openHalf(c ServeConfig, metrics prometheus.Registerer, log *slog.Logger) (*
 	case c.Inference == "off":
 		return &half{client: inference.Off{}, firstStart: closed(), close: nothing}, nil
 	case c.Inference == "embedded":
-		h, err := openHost(c.Models, metrics)
+		h, err := OpenInference(c.Models, metrics)
 		if err != nil {
 			return nil, err
 		}

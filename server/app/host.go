@@ -1,11 +1,14 @@
 package app
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
 	"focal/inference/host"
 	"focal/inference/ort"
+	"focal/inference/redis"
 	"focal/models"
 	"focal/models/face"
 	"focal/models/foreground"
@@ -19,18 +22,19 @@ type Inference struct {
 	*host.Host
 	Engine     *ort.Engine
 	Repository *models.Repository
+	shared     *redis.Results // nil without --redis
 }
 
-func openHost(c InferenceConfig, metrics prometheus.Registerer) (*host.Host, error) {
-	i, err := OpenInference(c, metrics)
-	if err != nil {
-		return nil, err
+// Close closes the host, then writes down what it has still found.
+func (i *Inference) Close(ctx context.Context) error {
+	err := i.Host.Close(ctx)
+	if i.shared != nil {
+		err = errors.Join(err, i.shared.Close(ctx))
 	}
-	return i.Host, nil
+	return err
 }
 
 // OpenInference builds all of inference in this process, once per process.
-// Closing the host closes it.
 func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -56,16 +60,33 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	if h.Profiles, err = profilesOf(repository); err != nil {
 		return nil, err
 	}
+	shared, err := c.shared(metrics)
+	if err != nil {
+		return nil, err
+	}
+	if shared != nil {
+		h.Shared = shared
+	}
 	built, err := host.New(h, engine, repository)
 	if err != nil {
 		return nil, err
 	}
-	return &Inference{Host: built, Engine: engine, Repository: repository}, nil
+	return &Inference{Host: built, Engine: engine, Repository: repository, shared: shared}, nil
 }
 
 // exitLost is the status of a process whose device is lost: EX_UNAVAILABLE of
 // sysexits.h.
 const exitLost = 69
+
+// shared is the second tier of results; nil where none was asked for.
+func (c InferenceConfig) shared(metrics prometheus.Registerer) (*redis.Results, error) {
+	if c.Redis == "" {
+		return nil, nil
+	}
+	r := redis.DefaultConfig()
+	r.URL, r.TTL = c.Redis, c.RedisTTL
+	return redis.New(r, metrics)
+}
 
 // engine is how ONNX Runtime is opened. Engines of TensorRT are kept beside the
 // models, in a folder that the repository does not look into.

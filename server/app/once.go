@@ -14,7 +14,6 @@ import (
 	"focal/core/pixel"
 	"focal/core/transform"
 	"focal/inference"
-	"focal/inference/host"
 	"focal/inference/sidecar"
 	"focal/models/vision"
 )
@@ -24,17 +23,17 @@ import (
 // first question, so that a plain transform needs none.
 type Once struct {
 	pictures *pipeline.Pipeline
-	open     func() (*host.Host, error) // opens at most once
+	open     func() (*Inference, error) // opens at most once
 
 	mu   sync.Mutex // protects host
-	host *host.Host
+	host *Inference
 }
 
 // NewOnce builds the pipeline. libvips must be open.
 func NewOnce(pictures pipeline.Config, models InferenceConfig) (*Once, error) {
 	o := &Once{}
-	o.open = sync.OnceValues(func() (*host.Host, error) {
-		h, err := openHost(models, nil)
+	o.open = sync.OnceValues(func() (*Inference, error) {
+		h, err := OpenInference(models, nil)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.host = h
@@ -159,7 +158,7 @@ func (o *Once) Close(ctx context.Context) error {
 
 // lazy is a client that opens the models with the first question.
 type lazy struct {
-	open func() (*host.Host, error)
+	open func() (*Inference, error)
 }
 
 var _ inference.Client = lazy{}

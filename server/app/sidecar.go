@@ -9,7 +9,6 @@ import (
 
 	"focal/core/fault"
 	"focal/core/pipeline"
-	"focal/inference/host"
 	"focal/inference/sidecar"
 )
 
@@ -17,7 +16,7 @@ import (
 type Sidecar struct {
 	listeners []net.Listener
 	inherited *Inheritance // nil without a parent
-	host      *host.Host
+	host      *Inference
 	server    *sidecar.Server
 	log       *slog.Logger
 }
@@ -78,7 +77,7 @@ func listenAt(address string) (net.Listener, error) {
 func (s *Sidecar) build(c SidecarConfig) error {
 	registry := newRegistry()
 	var err error
-	if s.host, err = openHost(c.Models, registry); err != nil {
+	if s.host, err = OpenInference(c.Models, registry); err != nil {
 		return err
 	}
 	// The sidecar reads picture files with the same look, limits and slots as
@@ -92,7 +91,7 @@ func (s *Sidecar) build(c SidecarConfig) error {
 	sc.Memory = c.Memory
 	sc.MaxPixels, sc.Workers = int(c.Pictures.MaxPixels), c.Pictures.Workers
 	sc.Metrics, sc.Log = registry, s.log
-	s.server, err = sidecar.New(sc, s.host, looker)
+	s.server, err = sidecar.New(sc, s.host.Host, looker)
 	return err
 }
 
