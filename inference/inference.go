@@ -176,7 +176,7 @@ type Status struct {
 	Provider string        `json:"provider,omitempty"`
 	Reason   string        `json:"reason,omitempty"` // why it is down, or why auto chose the CPU
 	Models   []ModelStatus `json:"models"`
-	Missing  []string      `json:"missing"` // default models that are not in the repository
+	Missing  []string      `json:"missing"` // default models that are not in the repository, served by one of the program or not
 }
 
 // ModelStatus is one model of the repository.
@@ -185,11 +185,12 @@ type ModelStatus struct {
 	Version string      `json:"version"`
 	Task    models.Task `json:"task"`
 	SHA256  string      `json:"sha256"`
-	Recipe  string      `json:"recipe"`           // recipe digest, in hex
-	State   string      `json:"state"`            // resident, loading, idle (not loaded), failed, unloaded (on request)
-	Default bool        `json:"default"`          // used when no model is named
-	Error   string      `json:"error,omitempty"`  // why it failed
-	Memory  int64       `json:"memory,omitempty"` // booked bytes while resident
+	Recipe  string      `json:"recipe"`               // recipe digest, in hex
+	State   string      `json:"state"`                // resident, loading, idle (not loaded), failed, unloaded (on request)
+	Default bool        `json:"default"`              // used when no model is named
+	Instead string      `json:"instead_of,omitempty"` // the model that a pull would get, for which this one of the program serves
+	Error   string      `json:"error,omitempty"`      // why it failed
+	Memory  int64       `json:"memory,omitempty"`     // booked bytes while resident
 	// Threshold is the manifest's; 0 for a task without one.
 	Threshold float64 `json:"threshold,omitempty"`
 }

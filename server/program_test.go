@@ -201,6 +201,11 @@ func TestProgram_DoctorFindsEverythingThatServeNeeds(t *testing.T) {
 	if !strings.Contains(out, "ran on cpu") {
 		t.Errorf("nothing ran:\n%s", out)
 	}
+	// With an empty folder the program's own models serve: not a defect, but said.
+	out = mustFocal(t, "doctor", "--models="+t.TempDir(), "--ort-library=../.deps/lib/libonnxruntime.so")
+	if !strings.Contains(out, "builtin-foreground version 1, default for foreground instead of u2netp: focal models pull u2netp") {
+		t.Errorf("the model that should be there is not named:\n%s", out)
+	}
 	out, _, exit := focal(t, "doctor", "--models="+t.TempDir(), "--device=cuda", "--ort-library=../.deps/lib/libonnxruntime.so")
 	if exit != 1 || !strings.Contains(out, "FOCAL_CUDA=on scripts/deps fetches it") {
 		t.Errorf("exit %d without a CUDA provider, and\n%s", exit, out)

@@ -45,14 +45,28 @@ func newCatalog(cfg Config, provider string, repo Repository, k *keeper) *catalo
 	}
 }
 
+// instead returns the model in whose place m serves as a default: the one that
+// a pull gets, where m is the program's own and nobody chose it. Empty if none.
+func (c *catalog) instead(m models.Model) string {
+	preferred := models.Preferred(m.Task, "cpu")
+	if m.Data == nil || c.configured(m.Task) != "" || len(preferred) == 0 {
+		return ""
+	}
+	return preferred[0]
+}
+
+// configured returns the default of a task that the configuration names.
+func (c *catalog) configured(task models.Task) string {
+	if task == models.TaskForeground {
+		return c.cfg.DefaultForeground
+	}
+	return c.cfg.DefaultFace
+}
+
 // defaultName returns the model of requests for task that name none. With
 // false it is known not to be there, with true it may still be missing.
 func (c *catalog) defaultName(task models.Task) (string, bool) {
-	name := c.cfg.DefaultFace
-	if task == models.TaskForeground {
-		name = c.cfg.DefaultForeground
-	}
-	if name != "" {
+	if name := c.configured(task); name != "" {
 		return name, true
 	}
 	c.mu.Lock()

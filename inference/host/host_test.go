@@ -551,6 +551,36 @@ func TestHost_NamesWhatItDoesNotHave(t *testing.T) {
 	})
 }
 
+// Of the program's own models only one that serves because nothing else is there
+// stands in for another.
+func TestHost_SaysWhatAModelOfTheProgramStandsInFor(t *testing.T) {
+	own := func(m models.Model) models.Model {
+		m.Data = []byte("own")
+		return m
+	}
+	for name, c := range map[string]struct {
+		chosen  string
+		turn    func(models.Model) models.Model
+		missing []string
+	}{
+		"nothing else":  {"", own, []string{"retinaface-mobilenet025"}},
+		"chosen":        {"detector", own, nil},
+		"of the folder": {"", func(m models.Model) models.Model { return m }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			open(t, func(cfg *Config) { cfg.DefaultFace = c.chosen }, func(t *testing.T, h *house) {
+				all, _ := h.shelf.Models()
+				at := slices.IndexFunc(all, func(m models.Model) bool { return m.Name == "detector" })
+				all[at] = c.turn(all[at])
+				h.shelf.put(nil, all...)
+				if st := h.Status(t.Context()); !slices.Equal(st.Missing, c.missing) {
+					t.Errorf("missing %v, want %v", st.Missing, c.missing)
+				}
+			})
+		})
+	}
+}
+
 func TestHost_RefusesTheImpossibleByName(t *testing.T) {
 	open(t, func(c *Config) { c.Budget = 90 }, func(t *testing.T, h *house) {
 		_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(1, 80)})

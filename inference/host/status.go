@@ -36,6 +36,12 @@ func (h *Host) Status(context.Context) inference.Status {
 			Recipe: models.RecipeDigest(m.Manifest).String(), Threshold: m.Defaults.Threshold,
 			State: "idle", Default: defaults[m.Task] == m.Name,
 		}
+		if ms.Default {
+			ms.Instead = h.catalog.instead(m)
+		}
+		if ms.Instead != "" {
+			st.Missing = append(st.Missing, ms.Instead)
+		}
 		all[i].describe(&ms)
 		if h.catalog.isAway(m.Name) {
 			ms.State, ms.Memory = "unloaded", all[i].Booked

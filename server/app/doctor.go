@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"focal/core/fault"
@@ -109,10 +110,15 @@ func modelChecks(s inference.Status) []Check {
 		runs += ": " + s.Reason
 	}
 	checks := []Check{{Part: "inference", Good: runs}}
+	var served []string // by another in their place
 	for _, m := range s.Models {
 		check := Check{Part: "model", Good: m.Name + " version " + m.Version}
 		if m.Default {
 			check.Good += ", default for " + string(m.Task)
+		}
+		if m.Instead != "" {
+			check.Good += " instead of " + m.Instead + ": focal models pull " + m.Instead
+			served = append(served, m.Instead)
 		}
 		if m.Error != "" {
 			check.Err = fault.New(fault.Unavailable, op, "%s: %s", m.Name, m.Error)
@@ -120,6 +126,9 @@ func modelChecks(s inference.Status) []Check {
 		checks = append(checks, check)
 	}
 	for _, name := range s.Missing {
+		if slices.Contains(served, name) {
+			continue
+		}
 		checks = append(checks, Check{Part: "model", Err: fault.New(fault.NotFound, op, "%s is missing: focal models pull %s", name, name)})
 	}
 	return checks

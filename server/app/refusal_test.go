@@ -341,7 +341,7 @@ func TestRefusal_WithoutInference(t *testing.T) {
 				m.FaceModel = "nope"
 				return m
 			},
-			face: `model "nope" is not in the repository`, state: inference.StateReady, missing: 1,
+			face: `model "nope" is not in the repository`, state: inference.StateReady, missing: 2, // and u2netp, for which the program's own serves
 		},
 		"nobody at the socket": {
 			models: func(t *testing.T) InferenceConfig { return modelsConfig(t) },
