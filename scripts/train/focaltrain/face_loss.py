@@ -93,16 +93,17 @@ class Loss:
     too, most where it sees a face: thousands of answers a picture instead of a
     few, which is what makes a small net learn in few steps. Only every
     `hinted`-th picture is shown to it, for it costs as much as a forward pass.
+    `pull` is the weight: high from nothing, low once the net finds faces itself.
     """
 
-    def __init__(self, teacher: nn.Module | None, hinted: int = 2) -> None:
-        self.teacher, self.hinted = teacher, hinted
+    def __init__(self, teacher: nn.Module | None, pull: float, hinted: int) -> None:
+        self.teacher, self.pull, self.hinted = teacher, pull, hinted
 
     def __call__(self, net: nn.Module, batch: Batch) -> dict[str, Tensor]:
         maps, hints = slices.half(net, batch.pixels)
         parts = taught(flat(maps), batch)
         if self.teacher is not None:
-            parts["hint"] = 3 * self._hint([h[:: self.hinted].float() for h in hints], batch.pixels[:: self.hinted])
+            parts["hint"] = self.pull * self._hint([h[:: self.hinted].float() for h in hints], batch.pixels[:: self.hinted])
         return parts
 
     def _hint(self, hints: list[Tensor], pixels: Tensor) -> Tensor:

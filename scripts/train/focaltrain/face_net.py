@@ -35,8 +35,8 @@ class FaceNet(nn.Module):
         self.stem = Conv(3, w[0], 3, 2)
         self.stages = nn.ModuleList(
             [
-                Separable(w[0], w[1], 2),
-                nn.Sequential(Separable(w[1], w[2], 2), Separable(w[2], w[2]), Separable(w[2], w[2])),
+                nn.Sequential(Separable(w[0], w[1], 2), Separable(w[1], w[1])),
+                nn.Sequential(Separable(w[1], w[2], 2), *[Separable(w[2], w[2]) for _ in range(3)]),
                 nn.Sequential(Separable(w[2], w[3], 2), Separable(w[3], w[3], size=5), Separable(w[3], w[3], size=5)),
                 nn.Sequential(Separable(w[3], w[4], 2), Separable(w[4], w[4], size=5), Separable(w[4], w[4], size=5)),
             ]
