@@ -22,10 +22,10 @@ func (r Results) Warnings() []string {
 	}
 	row := func(m Model, subset string, failed int, threshold string) {
 		if len(m.Leak) > 0 {
-			warn("* %s was trained on %s, and %s seems to come from there: its figures are too good", m.Model, strings.Join(m.Leak, ", "), m.Dataset)
+			warn("* %s was trained on %s, and %s seems to come from there: its figures may be too good", m.Model, strings.Join(m.Leak, ", "), m.Dataset)
 		}
 		if len(m.Tuned) > 0 {
-			warn("the threshold of %s was chosen on %s, and %s seems to come from there: what depends on it is too good", m.Model, strings.Join(m.Tuned, ", "), m.Dataset)
+			warn("the threshold of %s was chosen on %s, and %s seems to come from there: what depends on it may be too good", m.Model, strings.Join(m.Tuned, ", "), m.Dataset)
 		}
 		if threshold != "" && subset == "all" {
 			warn("%s on %s: %s", m.Model, m.Dataset, threshold)
