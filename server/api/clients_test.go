@@ -49,8 +49,14 @@ func whole(t *testing.T) string {
 	if _, err := os.Stat(samples); os.IsNotExist(err) {
 		t.Skip("needs ../shared: data/samples")
 	}
+	return houseOf(t, samples, nil, nil)
+}
+
+// houseOf starts a server whose sources are in root, or at an origin here.
+func houseOf(t *testing.T, root string, v pipeline.Vision, m results.Models) string {
+	t.Helper()
 	c := source.DefaultConfig()
-	c.Root, c.AllowOrigins, c.AllowPrivate = samples, []string{"127.0.0.1"}, true
+	c.Root, c.AllowOrigins, c.AllowPrivate = root, []string{"127.0.0.1"}, true
 	from, err := source.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -60,11 +66,11 @@ func whole(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	p, err := pipeline.New(pipeline.DefaultConfig(), nil)
+	p, err := pipeline.New(pipeline.DefaultConfig(), v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper, err := results.New(results.DefaultConfig(), p, nil)
+	keeper, err := results.New(results.DefaultConfig(), p, m)
 	if err != nil {
 		t.Fatal(err)
 	}
