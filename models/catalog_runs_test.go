@@ -19,13 +19,13 @@ func prepare(m models.Manifest) (models.Prepared, error) {
 		if err != nil {
 			return models.Prepared{}, err
 		}
-		return a.Prepare(look)
+		return models.Filled(a, look)
 	}
 	a, err := foreground.New(m)
 	if err != nil {
 		return models.Prepared{}, err
 	}
-	return a.Prepare(look)
+	return models.Filled(a, look)
 }
 
 func TestCatalog_AdaptersAcceptEveryRecipe(t *testing.T) {

@@ -60,13 +60,13 @@ func prepare(m models.Manifest, look pixel.Buffer) (models.Prepared, error) {
 		if err != nil {
 			return models.Prepared{}, err
 		}
-		return a.Prepare(look)
+		return models.Filled(a, look)
 	}
 	a, err := foreground.New(m)
 	if err != nil {
 		return models.Prepared{}, err
 	}
-	return a.Prepare(look)
+	return models.Filled(a, look)
 }
 
 // repeated stacks a tensor n times.

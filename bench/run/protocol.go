@@ -127,7 +127,7 @@ func (p *protocol[R]) result(ctx context.Context, file []byte) (found R, size pi
 	if err != nil {
 		return found, size, t, err
 	}
-	prepared, err := p.adapter.Prepare(look)
+	prepared, err := models.Filled(p.adapter, look)
 	if err != nil {
 		return found, size, t, err
 	}

@@ -232,7 +232,7 @@ func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer,
 	if err != nil {
 		return answer{}, err
 	}
-	a.facts.Prepare = took
+	a.facts.Prepare += took
 	h.share(q.key(), a)
 	return a, nil
 }

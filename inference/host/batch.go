@@ -3,9 +3,14 @@ package host
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"focal/core/fault"
 	"focal/inference"
@@ -31,16 +36,68 @@ func canvasOf(inputs []models.Tensor) sched.Canvas {
 	return sched.Canvas(b.String())
 }
 
-// runBatch stacks items of one canvas, runs them together and hands each its
-// part of the outputs. Parts share memory with their batch.
-func runBatch(ctx context.Context, s inference.Session, room inference.Room, items [][]models.Tensor) (batch, error) {
-	return runTensors(ctx, s, room, stack(items), len(items))
+// item is what one request puts into a batch.
+type item struct {
+	inputs []models.Tensor // by position, each with a batch axis of 1
+	// fill writes the data of the first input, which has none until it runs; nil
+	// where all have theirs.
+	fill func(into []float32)
 }
 
 // batch is what came of a run.
 type batch struct {
 	outputs [][]models.Tensor // of each item, by position
+	fills   []time.Duration   // of each item
+	took    time.Duration     // on the device
 	memory  int64             // bytes that the run held; 0 where nobody knows
+}
+
+// runBatch fills and stacks items of one canvas, runs them together and hands
+// each its part of the outputs. Parts share memory with their batch.
+func runBatch(ctx context.Context, log *slog.Logger, s inference.Session, room inference.Room, items []item) (batch, error) {
+	inputs, fills, err := fill(log, items)
+	if err != nil {
+		return batch{}, err
+	}
+	b, err := runTensors(ctx, s, room, inputs, len(items))
+	b.fills = fills
+	return b, err
+}
+
+// fill makes the tensors of a batch, and says how long each picture took.
+// Pictures are filled side by side: a card runs a batch faster than one core
+// fills it.
+func fill(log *slog.Logger, items []item) ([]models.Tensor, []time.Duration, error) {
+	fills, tensors := make([]time.Duration, len(items)), make([][]models.Tensor, len(items))
+	pictures := false
+	for i, it := range items {
+		tensors[i], pictures = it.inputs, pictures || it.fill != nil
+	}
+	if !pictures {
+		return stack(tensors), fills, nil
+	}
+	shape := append([]int64{int64(len(items))}, items[0].inputs[0].Shape[1:]...)
+	data := make([]float32, models.Elements(shape))
+	each := len(data) / len(items)
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, it := range items {
+		part := data[i*each : (i+1)*each : (i+1)*each]
+		if it.fill == nil {
+			copy(part, it.inputs[0].Data)
+			continue
+		}
+		group.Go(func() error {
+			start := time.Now()
+			_, err := guard(log, "fill", func() (struct{}, error) {
+				it.fill(part)
+				return struct{}{}, nil
+			})
+			fills[i] = time.Since(start)
+			return err
+		})
+	}
+	return []models.Tensor{{Shape: shape, Data: data}}, fills, group.Wait()
 }
 
 // runTensors runs n stacked items.
@@ -48,6 +105,7 @@ func runTensors(ctx context.Context, s inference.Session, room inference.Room, i
 	var b batch
 	var outputs []models.Tensor
 	var err error
+	start := time.Now()
 	if m, ok := s.(inference.Measured); ok {
 		outputs, b.memory, err = m.RunMeasured(ctx, inputs, room)
 	} else {
@@ -56,6 +114,7 @@ func runTensors(ctx context.Context, s inference.Session, room inference.Room, i
 	if err != nil {
 		return batch{}, err
 	}
+	b.took = time.Since(start)
 	b.outputs, err = split(outputs, n)
 	return b, err
 }

@@ -20,6 +20,7 @@ type served struct {
 	recipe  pixel.Digest
 	known   sched.Measured // before this start
 	prepare func(pixel.Buffer) (models.Prepared, error)
+	fill    func(p models.Prepared, into []float32)
 	decode  func(models.Prepared, []models.Tensor, *answer) error
 }
 
@@ -158,7 +159,7 @@ func (c *catalog) serve(m models.Model) (*served, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.prepare = a.Prepare
+		s.prepare, s.fill = a.Prepare, a.Fill
 		s.decode = func(p models.Prepared, out []models.Tensor, into *answer) (err error) {
 			into.faces, err = a.Decode(p, out)
 			return err
@@ -168,7 +169,7 @@ func (c *catalog) serve(m models.Model) (*served, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.prepare = a.Prepare
+		s.prepare, s.fill = a.Prepare, a.Fill
 		s.decode = func(p models.Prepared, out []models.Tensor, into *answer) (err error) {
 			into.mask, err = a.Decode(p, out)
 			return err

@@ -82,10 +82,11 @@ func (faceAdapter) Prepare(look pixel.Buffer) (models.Prepared, error) {
 	if look.Pix[0] == 13 {
 		panic("unlucky picture")
 	}
-	t := models.Tensor{Shape: []int64{1, int64(look.Width)}, Data: make([]float32, look.Width)}
-	t.Data[0] = float32(look.Pix[0])
-	return models.Prepared{Tensor: t, Canvas: look.Size(), Inner: look.Size()}, nil
+	t := models.Tensor{Shape: []int64{1, int64(look.Width)}}
+	return models.Prepared{Tensor: t, Picture: look, Canvas: look.Size(), Inner: look.Size()}, nil
 }
+
+func (faceAdapter) Fill(p models.Prepared, into []float32) { into[0] = float32(p.Picture.Pix[0]) }
 
 func (faceAdapter) Decode(_ models.Prepared, out []models.Tensor) ([]pixel.Face, error) {
 	score := float64(out[0].Data[0]) / 100

@@ -23,9 +23,9 @@ func (h *Host) facts(m *served, out outcome) inference.Facts {
 
 // infer runs one prepared look and decodes its outputs.
 func (h *Host) infer(ctx context.Context, q question, deadline time.Time, look pixel.Size, p models.Prepared) (answer, error) {
-	inputs := []models.Tensor{p.Tensor}
-	r := sched.Request{Canvas: canvasOf(inputs), Class: q.class, Priority: q.priority, Deadline: deadline}
-	out, err := h.loop.submit(ctx, q.model, r, inputs)
+	it := item{inputs: []models.Tensor{p.Tensor}, fill: func(into []float32) { q.model.fill(p, into) }}
+	r := sched.Request{Class: q.class, Priority: q.priority, Deadline: deadline}
+	out, err := h.loop.submit(ctx, q.model, r, it)
 	if err != nil {
 		return answer{}, err
 	}
@@ -33,7 +33,7 @@ func (h *Host) infer(ctx context.Context, q question, deadline time.Time, look p
 	if err := q.model.decode(p, out.outputs, &a); err != nil {
 		return answer{}, err
 	}
-	a.facts.Decode = time.Since(start)
+	a.facts.Prepare, a.facts.Decode = out.fill, time.Since(start)
 	a.facts.Source = look
 	if q.Source != (pixel.Size{}) {
 		a.facts.Source = q.Source
@@ -107,10 +107,10 @@ func (h *Host) runAll(ctx context.Context, m *served, items [][]models.Tensor, r
 	defer cancel()
 	defer context.AfterFunc(h.abort, cancel)()
 	outs := make([]outcome, len(items))
-	for i, item := range items {
+	for i, inputs := range items {
 		group.Go(func() (err error) {
-			asked := sched.Request{Canvas: canvasOf(item), Class: r.Class, Priority: r.Priority, Deadline: deadline}
-			outs[i], err = h.loop.submit(ctx, m, asked, item)
+			asked := sched.Request{Class: r.Class, Priority: r.Priority, Deadline: deadline}
+			outs[i], err = h.loop.submit(ctx, m, asked, item{inputs: inputs})
 			return err
 		})
 	}

@@ -2,8 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -19,7 +17,7 @@ import (
 type job struct {
 	id      sched.RequestID
 	model   string
-	inputs  []models.Tensor // by position, each with a batch axis of 1
+	item    item
 	arrived time.Time
 	started time.Time    // of its last run
 	reply   chan outcome // buffered 1: the loop waits for nobody
@@ -27,10 +25,10 @@ type job struct {
 
 // outcome is the answer to a job.
 type outcome struct {
-	outputs    []models.Tensor // by position, each with a batch axis of 1
-	queue, run time.Duration
-	batch      int
-	err        error
+	outputs          []models.Tensor // by position, each with a batch axis of 1
+	queue, fill, run time.Duration
+	batch            int
+	err              error
 }
 
 // loop owns the scheduler and carries out its effects. Everything but the
@@ -136,16 +134,17 @@ func (l *loop) wouldRefuse(m *served, class inference.Class, deadline time.Time)
 	return err
 }
 
-// submit sends inputs through the scheduler and waits for their answer. When
-// ctx ends first there are two ways:
+// submit sends an item through the scheduler and waits for its answer. When ctx
+// ends first there are two ways:
 //
 //	still waiting: the job is withdrawn, and ctx's error is the answer;
 //	already running, or answered this moment: the answer is on its way, and is
 //	waited for: a started run is finished and kept.
 //
 // Only the loop knows which, so it is asked.
-func (l *loop) submit(ctx context.Context, m *served, r sched.Request, inputs []models.Tensor) (outcome, error) {
-	j := &job{model: m.Name, inputs: inputs, reply: make(chan outcome, 1)}
+func (l *loop) submit(ctx context.Context, m *served, r sched.Request, it item) (outcome, error) {
+	r.Canvas = canvasOf(it.inputs)
+	j := &job{model: m.Name, item: it, reply: make(chan outcome, 1)}
 	r.Model = m.spec.ID
 	if !l.do(func(now time.Time) { l.admit(now, m, r, j) }) {
 		return outcome{}, closed()
@@ -244,106 +243,6 @@ func (l *loop) Unload(id sched.ModelID, why sched.Reason) {
 			l.reading(now, r)
 		})
 	})
-}
-
-// Run runs a batch, and comes back with OnDone.
-func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests []sched.RequestID) {
-	m, session := l.known[id], l.sessions[id].session
-	items := make([][]models.Tensor, len(requests))
-	for i, r := range requests {
-		j := l.jobs[r]
-		j.started = l.now
-		items[i] = j.inputs
-	}
-	ctx, room := l.stoppable(run), l.room(run)
-	l.workers.Go(func() {
-		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(ctx, session, room, items) })
-		if err != nil && l.abort.Err() != nil {
-			err = closed() // stopped by us: nobody is to blame
-		}
-		l.do(func(now time.Time) {
-			if err == nil {
-				l.answerAll(now, m, requests, done.outputs)
-			}
-			l.done(now, run, done, err)
-		})
-	})
-}
-
-// room is what the books give to a run.
-func (l *loop) room(run sched.RunID) inference.Room {
-	mine, all := l.sched.Room(run)
-	return inference.Room{Run: mine, All: all}
-}
-
-// stoppable returns the context of a run, which Stop ends.
-func (l *loop) stoppable(run sched.RunID) context.Context {
-	ctx, cancel := context.WithCancel(l.abort)
-	l.stops[run] = cancel
-	return ctx
-}
-
-// done tells the scheduler how a run went.
-func (l *loop) done(now time.Time, run sched.RunID, b batch, err error) {
-	l.stops[run]()
-	delete(l.stops, run)
-	l.lastRun = now
-	if errors.Is(err, inference.ErrDeviceLost) {
-		l.lost(err)
-		err = fault.New(fault.Unavailable, "host.Run", "%w", err)
-	}
-	l.sched.OnDone(now, run, sched.Done{Memory: b.memory, Err: err})
-}
-
-// Stop asks the engine to end a run.
-func (l *loop) Stop(run sched.RunID) {
-	l.log.Error("a run takes far too long and is stopped", "run", run)
-	l.stops[run]()
-}
-
-// Lost gives up on a device whose run does not stop.
-func (l *loop) Lost(id sched.ModelID, running time.Duration) {
-	l.lost(fmt.Errorf("%w: a run of model %s does not stop after %s", inference.ErrDeviceLost, l.known[id].Name, running.Round(time.Second)))
-}
-
-func (l *loop) lost(err error) {
-	l.log.Error("inference has to start again", "err", err)
-	if call := l.onLost; call != nil {
-		l.onLost = nil
-		l.workers.Go(func() { call(err) })
-	}
-}
-
-// Probe runs a batch of zeros, and comes back with OnDone.
-func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
-	m, session := l.known[id], l.sessions[id].session
-	ctx, room := l.stoppable(run), l.room(run)
-	l.workers.Go(func() {
-		done, err := guard(l.log, "probe", func() (batch, error) {
-			inputs, err := zeros(c, n)
-			if err != nil {
-				return batch{}, err
-			}
-			return runTensors(ctx, session, room, inputs, n)
-		})
-		if err != nil && l.abort.Err() == nil {
-			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
-		}
-		l.do(func(now time.Time) { l.done(now, run, done, err) })
-	})
-}
-
-func (l *loop) answerAll(now time.Time, m models.Model, requests []sched.RequestID, outputs [][]models.Tensor) {
-	for i, r := range requests {
-		j := l.jobs[r]
-		out := outcome{outputs: outputs[i], queue: j.started.Sub(j.arrived), run: now.Sub(j.started), batch: len(requests)}
-		if i == 0 {
-			l.metrics.ran(m.Name, l.engine.Provider(), out)
-			l.statistics.ran(m, len(requests), out.run)
-		}
-		l.metrics.queued(m.Name, out.queue)
-		l.answer(r, out)
-	}
 }
 
 // Refuse answers a job with err.

@@ -34,7 +34,7 @@ func (h *Host) Load(ctx context.Context, name string, class inference.Class) err
 		return err
 	}
 	deadline, _ := ctx.Deadline()
-	if _, err := h.loop.submit(ctx, m, sched.Request{Load: true, Class: class, Deadline: deadline}, nil); err != nil {
+	if _, err := h.loop.submit(ctx, m, sched.Request{Load: true, Class: class, Deadline: deadline}, item{}); err != nil {
 		return h.explain(err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"cmp"
 	"time"
 
 	"focal/core/fault"
@@ -205,7 +206,8 @@ func (s *Scheduler) crowd() {
 
 // Done is how a run went.
 type Done struct {
-	Memory int64 // measured bytes that the run took; 0 where nothing was measured
+	Time   time.Duration // on the device; 0: all the time since it started
+	Memory int64         // measured bytes that the run took; 0 where nothing was measured
 	Err    error
 }
 
@@ -232,7 +234,8 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	m.running--
 	if d.Err == nil && !u.stopped {
 		p.tuned = max(p.tuned, n)
-		p.observe(now, n, now.Sub(u.started), d.Memory, u.alone)
+		slot := now.Sub(u.started)
+		p.observe(now, n, cmp.Or(d.Time, slot), slot, d.Memory, u.alone)
 	}
 	if u.probe {
 		m.probing--

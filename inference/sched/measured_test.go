@@ -60,6 +60,22 @@ func TestScheduler_UsesWhatWasMeasuredBeforeARestart(t *testing.T) {
 	}
 }
 
+// A slot is filled and emptied by somebody: that is no time of the model's, but
+// whoever waits for the slot waits for it.
+func TestScheduler_ProfilesTheDeviceAndPredictsTheSlot(t *testing.T) {
+	w := newWorld(t, nil, small("a"))
+	w.resident("a")
+	w.ask("a")
+	w.pass(120 * ms)
+	w.done(w.underWay()[0], Done{Time: 100 * ms})
+	if got := w.s.Measured("a").Runs[0].Time; got != 100*ms {
+		t.Errorf("the profile says %s, want the 100 ms on the device", got)
+	}
+	if got, _ := w.s.byID["a"].profile("c").runTime(1); got != 120*ms {
+		t.Errorf("a slot is expected to be taken for %s, want 120 ms", got)
+	}
+}
+
 func TestScheduler_TellsASlowMomentFromASlowModel(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Slots = 2 }, small("a"), small("b"))
 	w.resident("a", "b")

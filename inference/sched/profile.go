@@ -8,7 +8,7 @@ import (
 
 // profile is what is known of the runs of one model on one canvas: for each
 // batch size how long it takes and what it holds with nothing else running,
-// and how much slower than that the latest runs were.
+// and how much longer than that the latest runs had their slots.
 type profile struct {
 	sizes []size // by rising n
 	slow  decayed
@@ -33,10 +33,11 @@ const (
 	maxSizes   = 32               // remembered of one canvas
 )
 
-// observe learns that n items took d, alone on the device or not, and held
+// observe learns that n items took d on the device, had their slot for longer
+// than that because somebody filled and emptied it, were alone or not, and held
 // bytes (0: not measured). What is learnt alone becomes the profile; what ran
 // beside others only says how much slower things are at the moment.
-func (p *profile) observe(now time.Time, n int, d time.Duration, bytes int64, alone bool) {
+func (p *profile) observe(now time.Time, n int, d, slot time.Duration, bytes int64, alone bool) {
 	at, known := slices.BinarySearchFunc(p.sizes, n, func(s size, n int) int { return s.n - n })
 	expected, guessed := p.alone(n)
 	switch {
@@ -61,9 +62,9 @@ func (p *profile) observe(now time.Time, n int, d time.Duration, bytes int64, al
 	}
 	switch {
 	case alone:
-		p.slow.add(now.Sub(p.last), 1)
+		p.slow.add(now.Sub(p.last), float64(max(slot, 1))/float64(max(d, 1)))
 	case guessed && expected > 0:
-		p.slow.add(now.Sub(p.last), float64(d)/float64(expected))
+		p.slow.add(now.Sub(p.last), float64(slot)/float64(expected))
 	}
 	p.last = now
 }

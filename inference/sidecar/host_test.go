@@ -32,11 +32,14 @@ func (s shelf) Default(task models.Task, _ string) (string, bool) {
 type whole struct{}
 
 func (whole) Prepare(look pixel.Buffer) (models.Prepared, error) {
-	t := models.Tensor{Shape: []int64{1, int64(len(look.Pix))}, Data: make([]float32, len(look.Pix))}
-	for i, v := range look.Pix {
-		t.Data[i] = float32(v)
+	t := models.Tensor{Shape: []int64{1, int64(len(look.Pix))}}
+	return models.Prepared{Tensor: t, Picture: look, Canvas: look.Size(), Inner: look.Size()}, nil
+}
+
+func (whole) Fill(p models.Prepared, into []float32) {
+	for i, v := range p.Picture.Pix {
+		into[i] = float32(v)
 	}
-	return models.Prepared{Tensor: t, Canvas: look.Size(), Inner: look.Size()}, nil
 }
 
 // finder reads three faces off the echo, by falling score.

@@ -67,7 +67,7 @@ func begin(t *testing.T, name string, want float64) *trial {
 
 func (d *trial) faces(t *testing.T, look pixel.Buffer) []pixel.Face {
 	t.Helper()
-	prepared, err := d.adapter.Prepare(look)
+	prepared, err := models.Filled(d.adapter, look)
 	if err != nil {
 		t.Fatal(err)
 	}

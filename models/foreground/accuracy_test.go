@@ -74,7 +74,7 @@ func iouOf(t *testing.T, a models.Adapter[pixel.Mask], s inference.Session, p re
 
 func segment(t *testing.T, a models.Adapter[pixel.Mask], s inference.Session, look pixel.Buffer) pixel.Mask {
 	t.Helper()
-	prepared, err := a.Prepare(look)
+	prepared, err := models.Filled(a, look)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,9 +85,8 @@ func checkSizes(r models.Recipe, c models.Canvases) error {
 	return nil
 }
 
-// Prepare resizes look, an RGB8 picture, and makes it a tensor of the shape
-// [1, 3, canvas height, canvas width]. What the picture does not cover holds
-// the mean, which is 0 once it is normalised. Errors are fault.Invalid.
+// Prepare resizes look, an RGB8 picture. Its tensor has the shape
+// [1, 3, canvas height, canvas width]. Errors are fault.Invalid.
 func (p *Preparer) Prepare(look pixel.Buffer) (models.Prepared, error) {
 	inner, canvas := p.layout(look.Size())
 	picture, err := look, look.Validate()
@@ -99,13 +98,18 @@ func (p *Preparer) Prepare(look pixel.Buffer) (models.Prepared, error) {
 			return models.Prepared{}, err
 		}
 	}
-	data := make([]float32, 3*canvas.Width*canvas.Height)
-	p.planes(data, canvas, picture)
 	return models.Prepared{
-		Tensor: models.Tensor{Shape: []int64{1, 3, int64(canvas.Height), int64(canvas.Width)}, Data: data},
-		Canvas: canvas,
-		Inner:  inner,
+		Tensor:  models.Tensor{Shape: []int64{1, 3, int64(canvas.Height), int64(canvas.Width)}},
+		Picture: picture,
+		Canvas:  canvas,
+		Inner:   inner,
 	}, nil
+}
+
+// Fill writes the tensor: (v/scale - mean) / std. What the picture does not
+// cover keeps its 0, which is the mean once it is normalised.
+func (p *Preparer) Fill(prepared models.Prepared, into []float32) {
+	p.planes(into, prepared.Canvas, prepared.Picture)
 }
 
 // layout returns the size that a picture is resized to and that of its canvas.

@@ -182,7 +182,7 @@ func prepare(t *testing.T, r models.Recipe, c models.Canvases, look pixel.Buffer
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.Prepare(look)
+	got, err := models.Filled(p, look)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func BenchmarkPrepare(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				if _, err := p.Prepare(look); err != nil {
+				if _, err := models.Filled(p, look); err != nil {
 					b.Fatal(err)
 				}
 			}

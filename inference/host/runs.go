@@ -1,0 +1,113 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"focal/core/fault"
+	"focal/inference"
+	"focal/inference/sched"
+	"focal/models"
+)
+
+// Run runs a batch, and comes back with OnDone.
+func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests []sched.RequestID) {
+	m, session := l.known[id], l.sessions[id].session
+	items := make([]item, len(requests))
+	for i, r := range requests {
+		j := l.jobs[r]
+		j.started = l.now
+		items[i] = j.item
+	}
+	ctx, room := l.stoppable(run), l.room(run)
+	l.workers.Go(func() {
+		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(ctx, l.log, session, room, items) })
+		if err != nil && l.abort.Err() != nil {
+			err = closed() // stopped by us: nobody is to blame
+		}
+		l.do(func(now time.Time) {
+			if err == nil {
+				l.answerAll(m, requests, done)
+			}
+			l.done(now, run, done, err)
+		})
+	})
+}
+
+// room is what the books give to a run.
+func (l *loop) room(run sched.RunID) inference.Room {
+	mine, all := l.sched.Room(run)
+	return inference.Room{Run: mine, All: all}
+}
+
+// stoppable returns the context of a run, which Stop ends.
+func (l *loop) stoppable(run sched.RunID) context.Context {
+	ctx, cancel := context.WithCancel(l.abort)
+	l.stops[run] = cancel
+	return ctx
+}
+
+// done tells the scheduler how a run went.
+func (l *loop) done(now time.Time, run sched.RunID, b batch, err error) {
+	l.stops[run]()
+	delete(l.stops, run)
+	l.lastRun = now
+	if errors.Is(err, inference.ErrDeviceLost) {
+		l.lost(err)
+		err = fault.New(fault.Unavailable, "host.Run", "%w", err)
+	}
+	l.sched.OnDone(now, run, sched.Done{Time: b.took, Memory: b.memory, Err: err})
+}
+
+// Stop asks the engine to end a run.
+func (l *loop) Stop(run sched.RunID) {
+	l.log.Error("a run takes far too long and is stopped", "run", run)
+	l.stops[run]()
+}
+
+// Lost gives up on a device whose run does not stop.
+func (l *loop) Lost(id sched.ModelID, running time.Duration) {
+	l.lost(fmt.Errorf("%w: a run of model %s does not stop after %s", inference.ErrDeviceLost, l.known[id].Name, running.Round(time.Second)))
+}
+
+func (l *loop) lost(err error) {
+	l.log.Error("inference has to start again", "err", err)
+	if call := l.onLost; call != nil {
+		l.onLost = nil
+		l.workers.Go(func() { call(err) })
+	}
+}
+
+// Probe runs a batch of zeros, and comes back with OnDone.
+func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
+	m, session := l.known[id], l.sessions[id].session
+	ctx, room := l.stoppable(run), l.room(run)
+	l.workers.Go(func() {
+		done, err := guard(l.log, "probe", func() (batch, error) {
+			inputs, err := zeros(c, n)
+			if err != nil {
+				return batch{}, err
+			}
+			return runTensors(ctx, session, room, inputs, n)
+		})
+		if err != nil && l.abort.Err() == nil {
+			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
+		}
+		l.do(func(now time.Time) { l.done(now, run, done, err) })
+	})
+}
+
+func (l *loop) answerAll(m models.Model, requests []sched.RequestID, b batch) {
+	for i, r := range requests {
+		j := l.jobs[r]
+		out := outcome{outputs: b.outputs[i], queue: j.started.Sub(j.arrived), fill: b.fills[i], run: b.took, batch: len(requests)}
+		if i == 0 {
+			l.metrics.ran(m.Name, l.engine.Provider(), out)
+			l.statistics.ran(m, len(requests), out.run)
+		}
+		l.metrics.queued(m.Name, out.queue)
+		l.answer(r, out)
+	}
+}
