@@ -50,6 +50,7 @@ type Engine struct {
 	counts  map[string]*Counts
 	used    int64
 	memory  int64 // -1: not known
+	lent    int
 }
 
 var (
@@ -179,7 +180,7 @@ func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Ten
 		return nil, err
 	}
 	if script.Answer == nil {
-		return inputs, nil
+		return echo(inputs), nil
 	}
 	return script.Answer(inputs)
 }

@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
 	"focal/core/fault"
@@ -16,8 +17,8 @@ func TestEngine_CountsAndCallsOutMisuse(t *testing.T) {
 		t.Fatalf("%v, rest %d, used %d", err, s.Rest(), e.Used())
 	}
 	in := []models.Tensor{{Shape: []int64{3, 1}, Data: []float32{1, 2, 3}}}
-	if out, err := s.Run(t.Context(), in); err != nil || &out[0].Data[0] != &in[0].Data[0] {
-		t.Fatalf("no echo: %v", err)
+	if out, err := s.Run(t.Context(), in); err != nil || !reflect.DeepEqual(out, in) || &out[0].Data[0] == &in[0].Data[0] {
+		t.Fatalf("%v, %v: want a copy of the inputs", out, err)
 	}
 	if _, err := s.Run(t.Context(), []models.Tensor{{Shape: []int64{2}, Data: nil}}); err == nil {
 		t.Fatal("a tensor that lies about its shape runs")

@@ -52,64 +52,119 @@ type batch struct {
 	memory  int64             // bytes that the run held; 0 where nobody knows
 }
 
-// runBatch fills and stacks items of one canvas, runs them together and hands
-// each its part of the outputs. Parts share memory with their batch.
-func runBatch(ctx context.Context, log *slog.Logger, s inference.Session, room inference.Room, items []item) (batch, error) {
-	inputs, fills, err := fill(log, items)
+// runner runs batches on one session.
+type runner struct {
+	engine  inference.Engine
+	session inference.Session
+	room    inference.Room
+	log     *slog.Logger
+}
+
+// run fills and stacks items of one canvas, runs them together and hands each its
+// part of the outputs. Parts share memory with their batch.
+func (r runner) run(ctx context.Context, items []item) (batch, error) {
+	if len(items) == 1 && items[0].fill == nil {
+		b, err := r.tensors(ctx, items[0].inputs, 1)
+		b.fills = make([]time.Duration, 1)
+		return b, err
+	}
+	shapes := make([][]int64, len(items[0].inputs))
+	for i, t := range items[0].inputs {
+		shapes[i] = append([]int64{int64(len(items))}, t.Shape[1:]...)
+	}
+	inputs, back, err := r.borrow(shapes)
+	defer back()
 	if err != nil {
 		return batch{}, err
 	}
-	b, err := runTensors(ctx, s, room, inputs, len(items))
+	fills, err := r.fill(inputs, items)
+	if err != nil {
+		return batch{}, err
+	}
+	b, err := r.tensors(ctx, inputs, len(items))
 	b.fills = fills
 	return b, err
 }
 
-// fill makes the tensors of a batch, and says how long each picture took.
-// Pictures are filled side by side: a card runs a batch faster than one core
-// fills it.
-func fill(log *slog.Logger, items []item) ([]models.Tensor, []time.Duration, error) {
-	fills, tensors := make([]time.Duration, len(items)), make([][]models.Tensor, len(items))
-	pictures := false
-	for i, it := range items {
-		tensors[i], pictures = it.inputs, pictures || it.fill != nil
+// probe runs n empty items of canvas c.
+func (r runner) probe(ctx context.Context, c sched.Canvas, n int) (batch, error) {
+	shapes, err := shapesOf(c, n)
+	if err != nil {
+		return batch{}, err
 	}
-	if !pictures {
-		return stack(tensors), fills, nil
+	inputs, back, err := r.borrow(shapes)
+	defer back()
+	if err != nil {
+		return batch{}, err
 	}
-	shape := append([]int64{int64(len(items))}, items[0].inputs[0].Shape[1:]...)
-	data := make([]float32, models.Elements(shape))
-	each := len(data) / len(items)
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, it := range items {
-		part := data[i*each : (i+1)*each : (i+1)*each]
-		if it.fill == nil {
-			copy(part, it.inputs[0].Data)
-			continue
-		}
-		group.Go(func() error {
-			start := time.Now()
-			_, err := guard(log, "fill", func() (struct{}, error) {
-				it.fill(part)
-				return struct{}{}, nil
-			})
-			fills[i] = time.Since(start)
-			return err
-		})
-	}
-	return []models.Tensor{{Shape: shape, Data: data}}, fills, group.Wait()
+	return r.tensors(ctx, inputs, n)
 }
 
-// runTensors runs n stacked items.
-func runTensors(ctx context.Context, s inference.Session, room inference.Room, inputs []models.Tensor, n int) (batch, error) {
+// borrow returns tensors of zeros, in memory of the engine where it has some, and
+// what gives them back, which is never nil.
+func (r runner) borrow(shapes [][]int64) (tensors []models.Tensor, back func(), err error) {
+	var backs []func()
+	back = func() {
+		for _, b := range backs {
+			b()
+		}
+	}
+	lender, lends := r.engine.(inference.Lender)
+	for _, shape := range shapes {
+		t := models.Tensor{Shape: shape}
+		if lends {
+			var b func()
+			if t.Data, b, err = lender.Lend(int(models.Elements(shape))); err != nil {
+				return nil, back, err
+			}
+			backs = append(backs, b)
+		} else {
+			t.Data = make([]float32, models.Elements(shape))
+		}
+		tensors = append(tensors, t)
+	}
+	return tensors, back, nil
+}
+
+// fill writes items into the tensors of their batch, and says how long each
+// picture took. Pictures are filled side by side: a card runs a batch faster than
+// one core fills it.
+func (r runner) fill(inputs []models.Tensor, items []item) ([]time.Duration, error) {
+	fills := make([]time.Duration, len(items))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, t := range inputs {
+		each := len(t.Data) / len(items)
+		for k, it := range items {
+			part := t.Data[k*each : (k+1)*each : (k+1)*each]
+			if it.fill == nil {
+				copy(part, it.inputs[i].Data)
+				continue
+			}
+			group.Go(func() error {
+				start := time.Now()
+				_, err := guard(r.log, "fill", func() (struct{}, error) {
+					it.fill(part)
+					return struct{}{}, nil
+				})
+				fills[k] = time.Since(start)
+				return err
+			})
+		}
+	}
+	return fills, group.Wait()
+}
+
+// tensors runs n stacked items.
+func (r runner) tensors(ctx context.Context, inputs []models.Tensor, n int) (batch, error) {
 	var b batch
 	var outputs []models.Tensor
 	var err error
 	start := time.Now()
-	if m, ok := s.(inference.Measured); ok {
-		outputs, b.memory, err = m.RunMeasured(ctx, inputs, room)
+	if m, ok := r.session.(inference.Measured); ok {
+		outputs, b.memory, err = m.RunMeasured(ctx, inputs, r.room)
 	} else {
-		outputs, err = s.Run(ctx, inputs)
+		outputs, err = r.session.Run(ctx, inputs)
 	}
 	if err != nil {
 		return batch{}, err
@@ -119,26 +174,25 @@ func runTensors(ctx context.Context, s inference.Session, room inference.Room, i
 	return b, err
 }
 
-// zeros makes n empty items of canvas c, stacked: the inverse of canvasOf.
-func zeros(c sched.Canvas, n int) ([]models.Tensor, error) {
-	var inputs []models.Tensor
+// shapesOf returns the shapes of n stacked items of canvas c: the inverse of
+// canvasOf.
+func shapesOf(c sched.Canvas, n int) ([][]int64, error) {
+	var shapes [][]int64
 	for port := range strings.SplitSeq(string(c), ",") {
-		t := models.Tensor{Shape: []int64{int64(n)}}
+		shape := []int64{int64(n)}
 		for axis := range strings.FieldsFuncSeq(port, func(r rune) bool { return r == 'x' }) {
 			size, err := strconv.ParseInt(axis, 10, 64)
 			if err != nil {
 				return nil, fault.New(fault.Internal, "host.Probe", "canvas %s: %w", c, err)
 			}
-			t.Shape = append(t.Shape, size)
+			shape = append(shape, size)
 		}
-		elements := models.Elements(t.Shape)
-		if elements < 0 {
+		if models.Elements(shape) < 0 {
 			return nil, fault.New(fault.Internal, "host.Probe", "canvas %s: too large for a batch of %d", c, n)
 		}
-		t.Data = make([]float32, elements)
-		inputs = append(inputs, t)
+		shapes = append(shapes, shape)
 	}
-	return inputs, nil
+	return shapes, nil
 }
 
 // stack joins the tensors of items along the first axis. One item is itself.

@@ -160,6 +160,9 @@ func open(t *testing.T, change func(*Config), test func(t *testing.T, h *house))
 				t.Errorf("%s: %d loads, %d closes, %v", name, c.Loads, c.Closes, c.Violations)
 			}
 		}
+		if n := h.engine.Lent(); n != 0 {
+			t.Errorf("%d times memory was lent and did not come back", n)
+		}
 	})
 }
 

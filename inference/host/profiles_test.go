@@ -97,18 +97,18 @@ func TestHost_GoesOnWhereProfilesCannotBeKept(t *testing.T) {
 	})
 }
 
-func TestZeros_IsTheInverseOfCanvasOf(t *testing.T) {
+func TestShapesOf_IsTheInverseOfCanvasOf(t *testing.T) {
 	for _, shapes := range [][][]int64{{{1, 3, 32, 64}}, {{1, 5}, {1, 2, 2}}, {{1}}} {
 		var inputs []models.Tensor
 		for _, s := range shapes {
 			inputs = append(inputs, models.Tensor{Shape: s, Data: make([]float32, models.Elements(s))})
 		}
-		got, err := zeros(canvasOf(inputs), 1)
-		if err != nil || !reflect.DeepEqual(got, inputs) {
-			t.Errorf("%v became %v, %v", inputs, got, err)
+		got, err := shapesOf(canvasOf(inputs), 1)
+		if err != nil || !reflect.DeepEqual(got, shapes) {
+			t.Errorf("%v became %v, %v", shapes, got, err)
 		}
 	}
-	if _, err := zeros("3xmany", 1); err == nil {
+	if _, err := shapesOf("3xmany", 1); err == nil {
 		t.Error("a canvas that is none")
 	}
 }

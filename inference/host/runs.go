@@ -14,16 +14,16 @@ import (
 
 // Run runs a batch, and comes back with OnDone.
 func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests []sched.RequestID) {
-	m, session := l.known[id], l.sessions[id].session
+	m, runs := l.known[id], l.runner(run, id)
 	items := make([]item, len(requests))
 	for i, r := range requests {
 		j := l.jobs[r]
 		j.started = l.now
 		items[i] = j.item
 	}
-	ctx, room := l.stoppable(run), l.room(run)
+	ctx := l.stoppable(run)
 	l.workers.Go(func() {
-		done, err := guard(l.log, "run", func() (batch, error) { return runBatch(ctx, l.log, session, room, items) })
+		done, err := guard(l.log, "run", func() (batch, error) { return runs.run(ctx, items) })
 		if err != nil && l.abort.Err() != nil {
 			err = closed() // stopped by us: nobody is to blame
 		}
@@ -36,10 +36,10 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 	})
 }
 
-// room is what the books give to a run.
-func (l *loop) room(run sched.RunID) inference.Room {
+// runner is what carries out a run, with the room that the books give to it.
+func (l *loop) runner(run sched.RunID, id sched.ModelID) runner {
 	mine, all := l.sched.Room(run)
-	return inference.Room{Run: mine, All: all}
+	return runner{engine: l.engine, session: l.sessions[id].session, room: inference.Room{Run: mine, All: all}, log: l.log}
 }
 
 // stoppable returns the context of a run, which Stop ends.
@@ -82,16 +82,10 @@ func (l *loop) lost(err error) {
 
 // Probe runs a batch of zeros, and comes back with OnDone.
 func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
-	m, session := l.known[id], l.sessions[id].session
-	ctx, room := l.stoppable(run), l.room(run)
+	m, runs := l.known[id], l.runner(run, id)
+	ctx := l.stoppable(run)
 	l.workers.Go(func() {
-		done, err := guard(l.log, "probe", func() (batch, error) {
-			inputs, err := zeros(c, n)
-			if err != nil {
-				return batch{}, err
-			}
-			return runTensors(ctx, session, room, inputs, n)
-		})
+		done, err := guard(l.log, "probe", func() (batch, error) { return runs.probe(ctx, c, n) })
 		if err != nil && l.abort.Err() == nil {
 			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
 		}

@@ -35,3 +35,6 @@ func (e *Engine) Spare() int64 { return e.arena.spare() }
 
 // HeapInUse is what the C heap has handed out.
 func HeapInUse() int64 { return heapInUse() }
+
+// Begin begins a piece of work; its end says whether it was alone.
+func (e *Engine) Begin() (end func() (alone bool)) { return e.activity.begin() }

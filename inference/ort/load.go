@@ -228,26 +228,32 @@ func (e *Engine) free(o interface{ Destroy() error }) {
 
 // warm runs batch 1 of zeros at the smallest canvas.
 func (s *session) warm(ctx context.Context, m models.Model) error {
-	inputs := make([]models.Tensor, len(m.Inputs))
 	for i, p := range m.Inputs {
 		shape, err := smallest(m.Manifest, p)
 		if err != nil {
 			return err
 		}
-		n := models.Elements(shape)
-		if n < 0 {
+		if models.Elements(shape) < 0 {
 			return fault.New(fault.Unsupported, "ort.Load", "input %d has shape %v", i, shape)
 		}
-		inputs[i] = models.Tensor{Shape: shape, Data: make([]float32, n)}
+		s.least = append(s.least, shape)
 	}
-	s.least = inputs
 	// What it took is given back, for a loaded model to hold no more than that.
-	_, _, err := s.run(ctx, inputs, inference.Room{})
+	_, _, err := s.run(ctx, s.zeros(), inference.Room{})
 	if fault.Is(err, fault.Internal) {
 		// The manifest's own sizes do not run: the file is not what it says.
 		return fault.New(fault.Unsupported, "ort.Load", "first run: %w", err)
 	}
 	return err
+}
+
+// zeros are the smallest inputs.
+func (s *session) zeros() []models.Tensor {
+	var inputs []models.Tensor
+	for _, shape := range s.least {
+		inputs = append(inputs, models.Tensor{Shape: shape, Data: make([]float32, models.Elements(shape))})
+	}
+	return inputs
 }
 
 // smallest fills the free axes of an input: batch 1, and for height and width

@@ -21,6 +21,9 @@ import "C"
 import (
 	"fmt"
 	"syscall"
+	"unsafe"
+
+	"focal/core/fault"
 )
 
 // disableTelemetry sets the variable that ONNX Runtime reads when its library
@@ -37,3 +40,22 @@ func disableTelemetry() error {
 // heapInUse is the number of bytes that the C heap of this process has handed
 // out, mapped blocks included, or -1 where the C library does not say.
 func heapInUse() int64 { return int64(C.heap_in_use()) }
+
+// Lend takes n zeros from the C heap, or from Go's where a card runs: it has
+// buffers of its own.
+func (e *Engine) Lend(n int) (zeros []float32, back func(), err error) {
+	if e.card != nil || n < 1 {
+		return make([]float32, n), func() {}, nil
+	}
+	p := C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof(zeros[0])))
+	if p == nil {
+		return nil, nil, fault.New(fault.Busy, "ort.Lend", "the system has no memory for %d numbers", n)
+	}
+	e.live.Add(1)
+	e.activity.disturb()
+	return unsafe.Slice((*float32)(p), n), func() {
+		C.free(p)
+		e.live.Add(-1)
+		e.activity.disturb()
+	}, nil
+}

@@ -87,6 +87,7 @@ var (
 	_ inference.Engine   = (*Engine)(nil)
 	_ inference.Named    = (*Engine)(nil)
 	_ inference.Trimmer  = (*Engine)(nil)
+	_ inference.Lender   = (*Engine)(nil)
 	_ inference.Crowded  = (*Engine)(nil)
 	_ inference.Measured = (*session)(nil)
 )
@@ -285,7 +286,7 @@ func (e *Engine) held() int64 {
 	return heapInUse()
 }
 
-// Live is how many C objects (sessions, tensors, options) are held. It is zero
+// Live is how many C objects (sessions, tensors, options, lent memory) are held. It is zero
 // when every session is closed; tests end with it.
 func (e *Engine) Live() int64 { return e.live.Load() }
 
@@ -305,3 +306,7 @@ func (a *activity) begin() func() (alone bool) {
 		return first && a.started.Load() == mine
 	}
 }
+
+// disturb says that the device's memory has moved in a moment: no work that is
+// under way was alone.
+func (a *activity) disturb() { a.started.Add(1) }

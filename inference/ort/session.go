@@ -22,8 +22,8 @@ type session struct {
 	inputs  []models.Port
 	outputs []models.Port
 	rest    int64
-	known   *known          // used on a card
-	least   []models.Tensor // the smallest inputs, all zeros
+	known   *known    // used on a card
+	least   [][]int64 // the shapes of the smallest inputs
 
 	// mu is held shared by Run and alone by Close, so that C never loses a
 	// session that it is running.

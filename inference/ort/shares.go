@@ -124,7 +124,7 @@ func (s *session) giveBack() error {
 	if !open {
 		return nil
 	}
-	_, _, err := s.attempt(context.Background(), s.least, true)
+	_, _, err := s.attempt(context.Background(), s.zeros(), true)
 	if err != nil {
 		return fault.New(fault.KindOf(err), "ort.Trim", "%w", err)
 	}
