@@ -177,6 +177,16 @@ type Status struct {
 	Reason   string        `json:"reason,omitempty"` // why it is down, or why auto chose the CPU
 	Models   []ModelStatus `json:"models"`
 	Missing  []string      `json:"missing"` // default models that are not in the repository, served by one of the program or not
+	// Sidecars are those behind a pool, each for itself; nil where there is none.
+	Sidecars []SidecarStatus `json:"sidecars,omitempty"`
+}
+
+// SidecarStatus is one of several sidecars.
+type SidecarStatus struct {
+	Address  string `json:"address"`
+	State    State  `json:"state"`
+	Provider string `json:"provider,omitempty"`
+	Reason   string `json:"reason,omitempty"`
 }
 
 // ModelStatus is one model of the repository.

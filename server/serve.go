@@ -11,7 +11,7 @@ import (
 // serveCommand is `focal serve`.
 type serveCommand struct {
 	Listen            string `help:"Address to serve on." default:":8080"`
-	Inference         string `help:"Where models run: spawn, embedded, off, unix:/path or http://host:port." default:"spawn"`
+	Inference         string `help:"Where models run: spawn, embedded, off, or sidecars that others run: unix:/path or http://host:port, several with commas between." default:"spawn"`
 	InferenceListen   string `help:"Gives the spawned sidecar a TCP address too, for direct callers." placeholder:"HOST:PORT"`
 	InferenceFallback string `help:"What becomes of gravity=face and gravity=foreground without inference: ladder (what catches the eye, then the centre) or fail." enum:"ladder,fail" default:"ladder"`
 	InferenceToken    string `help:"Bearer token that makes callers over TCP trusted." placeholder:"TOKEN"`

@@ -7,12 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"focal/core/fault"
-	"focal/core/pixel"
 	"focal/inference"
 )
 
@@ -28,13 +26,16 @@ type DialConfig struct {
 	Timeout time.Duration
 	// StatusTimeout is the longest that Status and a Gatherer wait.
 	StatusTimeout time.Duration
+	// ConnectTimeout is the longest that a TCP connection may take to be there. In
+	// a Unix socket's backlog a question waits for as long as it has time.
+	ConnectTimeout time.Duration
 	// IdleConnections is how many connections are kept for later requests.
 	IdleConnections int
 }
 
 // DefaultDialConfig returns everything but the address.
 func DefaultDialConfig() DialConfig {
-	return DialConfig{Timeout: 30 * time.Second, StatusTimeout: 2 * time.Second, IdleConnections: 64}
+	return DialConfig{Timeout: 30 * time.Second, StatusTimeout: 2 * time.Second, ConnectTimeout: 2 * time.Second, IdleConnections: 64}
 }
 
 // Validate reports the first field that cannot work.
@@ -44,8 +45,8 @@ func (c DialConfig) Validate() error {
 		return fault.New(fault.Invalid, op, "--inference: %w", err)
 	}
 	switch {
-	case c.Timeout <= 0 || c.StatusTimeout <= 0:
-		return fault.New(fault.Invalid, op, "timeouts are %v and %v: want more than 0", c.Timeout, c.StatusTimeout)
+	case c.Timeout <= 0 || c.StatusTimeout <= 0 || c.ConnectTimeout <= 0:
+		return fault.New(fault.Invalid, op, "timeouts are %v, %v and %v: want more than 0", c.Timeout, c.StatusTimeout, c.ConnectTimeout)
 	case c.IdleConnections <= 0:
 		return fault.New(fault.Invalid, op, "idle connections are %d: want more than 0", c.IdleConnections)
 	}
@@ -65,7 +66,7 @@ func splitAddress(address string) (base *url.URL, socket string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" {
+	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" {
 		return nil, "", fmt.Errorf("address %q: want unix:/path or http://host:port", address)
 	}
 	base.Path = ""
@@ -97,6 +98,7 @@ func Dial(cfg DialConfig) (*Client, error) {
 		IdleConnTimeout:     time.Minute, // before the server's: the client closes first
 		DisableCompression:  true,
 	}
+	t.DialContext = (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext
 	if socket != "" {
 		var d net.Dialer
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -114,59 +116,12 @@ func (c *Client) Close(context.Context) error {
 
 // Faces asks for the faces of a subject.
 func (c *Client) Faces(ctx context.Context, r inference.FacesRequest) (inference.Faces, error) {
-	query := commonQuery(r.Subject, r.Model, r.Priority)
-	if r.Threshold != nil {
-		query.Set("threshold", strconv.FormatFloat(*r.Threshold, 'g', -1, 64))
-	}
-	if r.MaxFaces > 0 {
-		query.Set("max_faces", strconv.Itoa(r.MaxFaces))
-	}
-	got, err := c.ask(ctx, "faces", query, typeJSON, r.Subject)
-	if err != nil {
-		return inference.Faces{}, err
-	}
-	found := inference.Faces{Facts: got.facts}
-	if found.Faces, err = decodeFaces(got.body); err != nil {
-		return inference.Faces{}, fault.New(fault.Internal, "sidecar.Faces", "%w", err)
-	}
-	return found, nil
+	return askFaces(ctx, r, c.ask)
 }
 
 // Foreground asks for the foreground mask of a subject.
 func (c *Client) Foreground(ctx context.Context, r inference.ForegroundRequest) (inference.Foreground, error) {
-	got, err := c.ask(ctx, "foreground", commonQuery(r.Subject, r.Model, r.Priority), typeGray8, r.Subject)
-	if err != nil {
-		return inference.Foreground{}, err
-	}
-	size, err := parseSize(got.header.Get(headerSize))
-	mask := pixel.Mask{Width: size.Width, Height: size.Height, Pix: got.body}
-	if err == nil {
-		err = mask.Validate()
-	}
-	if err != nil {
-		return inference.Foreground{}, fault.New(fault.Internal, "sidecar.Foreground", "foreground answer: %w", err)
-	}
-	return inference.Foreground{Facts: got.facts, Mask: mask}, nil
-}
-
-func commonQuery(s inference.Subject, model string, priority int) url.Values {
-	query := url.Values{}
-	if model != "" {
-		query.Set("model", model)
-	}
-	if s.Frame > 0 {
-		query.Set("frame", strconv.Itoa(s.Frame))
-	}
-	if priority > 0 {
-		query.Set("priority", strconv.Itoa(priority))
-	}
-	return query
-}
-
-// reply is an answer with its facts read.
-type reply struct {
-	response
-	facts inference.Facts
+	return askForeground(ctx, r, c.ask)
 }
 
 // ask puts one question:
@@ -174,56 +129,22 @@ type reply struct {
 //  1. By content: nothing is decoded for what is known.
 //  2. What is not known needs a look; without one the answer is NotFound.
 //  3. The look goes over as raw pixels, named by the source's content.
-func (c *Client) ask(ctx context.Context, task string, query url.Values, accept string, s inference.Subject) (reply, error) {
+func (c *Client) ask(ctx context.Context, q inquiry) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // no longer than ctx's own deadline
 	defer cancel()
-	header := http.Header{"Accept": {accept}}
-	got, err := c.finding(ctx, message{ // 1
-		op: "sidecar.Client.Get", method: http.MethodGet,
-		path: "/v1/" + task + "/" + s.Content.String(), query: query, header: header,
-	})
-	if !fault.Is(err, fault.NotFound) || s.Look == nil { // 2
-		return got, err
+	m := q.byContent() // 1
+	got, err := c.exchange(ctx, m)
+	known, err := readReply(m, got, err)
+	if !fault.Is(err, fault.NotFound) || q.subject.Look == nil { // 2
+		return known, err
 	}
-	look, err := s.Look(ctx)
+	look, err := q.look(ctx)
 	if err != nil {
 		return reply{}, err
 	}
-	if err := look.Validate(); err != nil {
-		return reply{}, fault.New(fault.Internal, "sidecar.Client.Post", "look: %w", err)
-	}
-	if look.Channels != 3 {
-		return reply{}, fault.New(fault.Internal, "sidecar.Client.Post", "look has %d channels: want RGB", look.Channels)
-	}
-	header.Set("Content-Type", typeRGB8) // 3
-	header.Set(headerSize, formatSize(look.Size()))
-	header.Set(headerContent, formatContent(s.Content))
-	source := s.Source
-	if source == (pixel.Size{}) {
-		source = look.Size()
-	}
-	header.Set(headerSourceSize, formatSize(source))
-	return c.finding(ctx, message{
-		op: "sidecar.Client.Post", method: http.MethodPost,
-		path: "/v1/" + task, query: query, header: header, body: look.Pix,
-	})
-}
-
-// finding sends m and reads the facts of its answer.
-func (c *Client) finding(ctx context.Context, m message) (reply, error) {
-	got, err := c.send(ctx, m)
-	if err != nil {
-		return reply{}, err
-	}
-	facts, err := parseFacts(got.header.Get(headerInference))
-	if err == nil {
-		facts.Source, err = parseSize(got.header.Get(headerSourceSize))
-	}
-	if err != nil {
-		return reply{}, fault.New(fault.Internal, m.op, "answer: %w", err)
-	}
-	facts.Queue, facts.Run = parseTiming(got.header.Get(headerTiming))
-	return reply{response: got, facts: facts}, nil
+	m = q.byLook(look) // 3
+	got, err = c.exchange(ctx, m)
+	return readReply(m, got, err)
 }
 
 // Status asks /readyz. A sidecar that does not answer is down; whoever started

@@ -35,44 +35,59 @@ type response struct {
 // send exchanges m, and turns an answer that is no 200 into its error.
 func (c *Client) send(ctx context.Context, m message) (response, error) {
 	got, err := c.exchange(ctx, m)
+	return refused(m, got, err)
+}
+
+func refused(m message, got response, err error) (response, error) {
 	if err == nil && got.status != http.StatusOK {
 		err = parseProblem(m.op, got.status, got.header, got.body)
 	}
 	return got, err
 }
 
-// exchange sends m and reads the answer:
+// How a sidecar can be away. They are in the chain of an Unavailable error.
+var (
+	errNobody = errors.New("nobody answers there")
+	errBroken = errors.New("the connection broke")
+)
+
+// exchange sends m and reads the answer. Where the connection broke the sidecar
+// was killed over it: once more, over a fresh connection, which waits in the
+// listener's backlog until the next sidecar is there or the caller's time is
+// over. The kept connections lead to the dead one too and are dropped first.
+// Where that breaks too the question itself may be what kills.
+func (c *Client) exchange(ctx context.Context, m message) (response, error) {
+	got, err := c.once(ctx, m)
+	if !errors.Is(err, errBroken) {
+		return got, err
+	}
+	c.http.CloseIdleConnections()
+	return c.once(ctx, m)
+}
+
+// once sends m and reads the answer:
 //
 //  1. An answer of any status is an answer.
 //  2. The caller's time is over: Timeout or Canceled.
 //  3. No connection: nobody listens there (Unavailable), or so many wait that
 //     the backlog is full (Busy).
-//  4. The connection broke: the sidecar was killed over it. Once more, over a
-//     fresh connection, which waits in the listener's backlog until the next
-//     sidecar is there or the caller's time is over. The kept connections
-//     lead to the dead one too and are dropped first.
-//  5. It broke again: Unavailable. The question itself may be what kills.
-func (c *Client) exchange(ctx context.Context, m message) (response, error) {
-	for attempt := 1; ; attempt++ {
-		got, err := c.try(ctx, m)
-		if err == nil { // 1
-			return got, nil
-		}
-		if ctx.Err() != nil { // 2
-			return got, fault.New(fault.KindOf(ctx.Err()), m.op, "no answer from the inference sidecar in time: %w", ctx.Err())
-		}
-		var dial *net.OpError
-		if errors.As(err, &dial) && dial.Op == "dial" { // 3
-			if errors.Is(err, syscall.EAGAIN) {
-				return got, fault.New(fault.Busy, m.op, "the inference socket's backlog is full: %w", err).After(time.Second)
-			}
-			return got, fault.New(fault.Unavailable, m.op, "no inference sidecar at %s: %w", c.cfg.Address, err)
-		}
-		if attempt == 2 { // 5
-			return got, fault.New(fault.Unavailable, m.op, "the connection to the inference sidecar broke twice: %w", err)
-		}
-		c.http.CloseIdleConnections() // 4
+//  4. The connection broke: Unavailable.
+func (c *Client) once(ctx context.Context, m message) (response, error) {
+	got, err := c.try(ctx, m)
+	if err == nil { // 1
+		return got, nil
 	}
+	if ctx.Err() != nil { // 2
+		return got, fault.New(fault.KindOf(ctx.Err()), m.op, "no answer from the inference sidecar in time: %w", ctx.Err())
+	}
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" { // 3
+		if errors.Is(err, syscall.EAGAIN) {
+			return got, fault.New(fault.Busy, m.op, "the inference socket's backlog is full: %w", err).After(time.Second)
+		}
+		return got, fault.New(fault.Unavailable, m.op, "no inference sidecar at %s: %w (%w)", c.cfg.Address, errNobody, err)
+	}
+	return got, fault.New(fault.Unavailable, m.op, "the inference sidecar at %s was lost over a question: %w (%w)", c.cfg.Address, errBroken, err) // 4
 }
 
 // try sends m once. Errors are those of the connection.

@@ -40,7 +40,7 @@ func (c *Client) Gatherer() prometheus.Gatherer {
 		families := make([]*dto.MetricFamily, 0, len(byName))
 		for name, family := range byName {
 			if isOwn(name) {
-				label(family)
+				label(family, "process", "sidecar")
 			}
 			families = append(families, family)
 		}
@@ -53,10 +53,9 @@ func isOwn(name string) bool {
 	return slices.ContainsFunc(ownPrefixes[:], func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
-// label adds process="sidecar" to every metric of f; labels stay sorted, as a
+// label adds key="value" to every metric of f; labels stay sorted, as a
 // gatherer promises.
-func label(f *dto.MetricFamily) {
-	key, value := "process", "sidecar"
+func label(f *dto.MetricFamily, key, value string) {
 	for _, m := range f.Metric {
 		m.Label = append(m.Label, &dto.LabelPair{Name: &key, Value: &value})
 		slices.SortFunc(m.Label, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })

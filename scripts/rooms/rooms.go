@@ -102,7 +102,7 @@ var arrows = []arrow{
 		"the run loop takes any engine: server/app chooses it"},
 	{"inference/oip", plus(ground, "models", "inference"), nil,
 		"a protocol's bodies are read and written without a server or an engine, so that they can be fuzzed alone"},
-	{"inference/sidecar", plus(ground, "models/...", "inference", "inference/host", "inference/oip"),
+	{"inference/sidecar", plus(ground, "models/...", "inference", "inference/host", "inference/oip", "inference/route"),
 		[]string{"inference/...", "core/vips"},
 		"the sidecar may not import the image engine: sidecar.New takes a Looker from server/app"},
 

@@ -58,8 +58,8 @@ func (c InferenceConfig) Validate() error {
 type ServeConfig struct {
 	Version string
 	Listen  string // host:port
-	// Inference is where models run: spawn, embedded, off, unix:/path or
-	// http://host:port.
+	// Inference is where models run: spawn, embedded, off, or the addresses of
+	// sidecars, unix:/path or http://host:port, with commas between.
 	Inference string
 	Token     string // sent to a sidecar over TCP as a bearer token; may be empty
 	// Child is the command line of the sidecar that spawn starts, without the

@@ -41,14 +41,32 @@ func openHalf(c ServeConfig, metrics prometheus.Registerer, log *slog.Logger) (*
 	case c.Inference == "spawn":
 		return spawn(c, metrics, log)
 	case strings.HasPrefix(c.Inference, "unix:"), strings.HasPrefix(c.Inference, "http://"), strings.HasPrefix(c.Inference, "https://"):
+		if strings.Contains(c.Inference, ",") {
+			return openPool(c, metrics, log)
+		}
 		client, err := dial(c.Inference, c.Token, c.Timeout)
 		if err != nil {
 			return nil, err
 		}
 		return &half{client: client, gatherer: client.Gatherer(), firstStart: closed(), close: client.Close}, nil
 	default:
-		return nil, fault.New(fault.Invalid, "app.openHalf", "--inference %q: want spawn, embedded, off, unix:/path or http://host:port", c.Inference)
+		return nil, fault.New(fault.Invalid, "app.openHalf", "--inference %q: want spawn, embedded, off, or the addresses of sidecars, unix:/path or http://host:port, with commas between", c.Inference)
 	}
+}
+
+// openPool connects to sidecars that others run.
+func openPool(c ServeConfig, metrics prometheus.Registerer, log *slog.Logger) (*half, error) {
+	pc := sidecar.DefaultPoolConfig()
+	pc.Addresses, pc.Log = strings.Split(c.Inference, ","), log
+	pc.Dial.Token, pc.Dial.Timeout = c.Token, c.Timeout
+	pool, err := sidecar.DialPool(pc)
+	if err != nil {
+		return nil, err
+	}
+	if err := metrics.Register(pool); err != nil {
+		return nil, errors.Join(fault.New(fault.Internal, "app.openPool", "metrics: %w", err), pool.Close(context.Background()))
+	}
+	return &half{client: pool, gatherer: pool.Gatherer(), firstStart: closed(), close: pool.Close}, nil
 }
 
 // spawn starts the sidecar as a child and connects to it.

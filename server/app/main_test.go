@@ -35,7 +35,9 @@ import (
 const (
 	realSidecar    = "sidecar" // a role, besides those of TestChildProcess
 	modelsVariable = "FOCAL_TEST_MODELS"
-	gateVariable   = "FOCAL_TEST_GATE" // a file; while somebody else holds it, no sidecar starts
+	gateVariable   = "FOCAL_TEST_GATE"   // a file; while somebody else holds it, no sidecar starts
+	listenVariable = "FOCAL_TEST_LISTEN" // where a sidecar without a parent serves
+	testToken      = "secret"            // of such a one
 )
 
 // patience is for failures only: nothing here takes so long.
@@ -87,12 +89,18 @@ func serveModels(text string) error {
 	c := SidecarConfig{
 		Version: "test", Inherited: true, Pictures: pipeline.DefaultConfig(), MaxBody: 100e6, Memory: 256 << 20, Timeout: patience,
 	}
+	if c.Listen = os.Getenv(listenVariable); c.Listen != "" {
+		c.Inherited, c.Token = false, testToken
+	}
 	if err := json.Unmarshal([]byte(text), &c.Models); err != nil {
 		return err
 	}
 	s, err := NewSidecar(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
+	}
+	if !c.Inherited {
+		fmt.Println(s.listeners[0].Addr()) // whoever connects waits in the backlog
 	}
 	return s.Run(context.Background())
 }
