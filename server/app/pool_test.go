@@ -83,17 +83,7 @@ func TestHouse_KilledSidecarOfAPoolCostsNobodyAnAnswer(t *testing.T) {
 		}
 	}
 	first.kill()
-	for waiting := questions - 2; waiting > 0; {
-		select {
-		case err := <-l.vision:
-			errs, waiting = append(errs, err), waiting-1
-		case err := <-l.plain:
-			errs = append(errs, err)
-		}
-	}
-	l.stop()
-	l.clients.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, l.finish(questions-2)...)...); err != nil {
 		t.Errorf("the kill cost answers: %v", err)
 	}
 	if status, ready := h.ready(t); status != http.StatusOK || ready.Inference.State != inference.StateReady || fmt.Sprint(states(ready)) != "[down ready]" ||

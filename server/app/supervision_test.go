@@ -57,6 +57,21 @@ func (h *house) load(t *testing.T, clients int, photos []string) *load {
 	return l
 }
 
+// finish waits for the answers that are still to come, and stops the load.
+func (l *load) finish(questions int) (errs []error) {
+	for questions > 0 {
+		select {
+		case err := <-l.vision:
+			errs, questions = append(errs, err), questions-1
+		case err := <-l.plain:
+			errs = append(errs, err)
+		}
+	}
+	l.stop()
+	l.clients.Wait()
+	return errs
+}
+
 // ask wants a picture, and word among what is said of inference.
 func (h *house) ask(path, word string) error {
 	a, err := h.get(path)
@@ -120,17 +135,7 @@ func TestHouse_KilledSidecarCostsNobodyAnAnswer(t *testing.T) {
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
-	for waiting := questions - 1; waiting > 0; {
-		select {
-		case err := <-l.vision:
-			errs, waiting = append(errs, err), waiting-1
-		case err := <-l.plain:
-			errs = append(errs, err)
-		}
-	}
-	l.stop()
-	l.clients.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, l.finish(questions-1)...)...); err != nil {
 		t.Errorf("the kill cost answers: %v", err)
 	}
 	h.awaitSidecar(t, inference.StateReady)
