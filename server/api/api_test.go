@@ -387,6 +387,19 @@ func TestAcceptOf_ReadsWeights(t *testing.T) {
 		"IMAGE/WEBP ; q=0.5":         {WebP: true},
 		"image/webp;q=nonsense":      {WebP: true},
 		"text/html, image/avif;q=.1": {AVIF: true},
+		"image/webp;q=NaN":           {WebP: true},
+		// What a client likes less than what it would get instead, it does not get.
+		"image/avif;q=0.5, image/webp":                  {WebP: true},
+		"image/avif, image/webp;q=0.5":                  {AVIF: true, WebP: true},
+		"image/avif;q=0.8, image/webp;q=0.8":            {AVIF: true, WebP: true},
+		"image/jpeg, image/webp;q=0.9, image/avif;q=.9": {},
+		"image/jpeg;q=0.9, image/webp;q=0.9":            {WebP: true},
+		"image/webp;q=0.2, image/*;q=0.5":               {},
+		"image/webp;q=0.2, image/jpeg;q=.1, */*":        {WebP: true},
+		"image/avif;q=2, image/webp":                    {AVIF: true, WebP: true},
+		// As sent by Firefox 128 and Safari 17.
+		"image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5":                                                        {AVIF: true, WebP: true},
+		"image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5": {AVIF: true, WebP: true},
 	} {
 		if got := acceptOf(header); got != want {
 			t.Errorf("%q: got %+v, want %+v", header, got, want)

@@ -49,14 +49,28 @@ func whole(t *testing.T) string {
 	if _, err := os.Stat(samples); os.IsNotExist(err) {
 		t.Skip("needs ../shared: data/samples")
 	}
-	return houseOf(t, samples, nil, nil)
+	return houseOf(t, parts{root: samples})
 }
 
-// houseOf starts a server whose sources are in root, or at an origin here.
-func houseOf(t *testing.T, root string, v pipeline.Vision, m results.Models) string {
+// parts are what a house of the tests is made of: a root, vision and its models
+// or none, and changes to the settings or none.
+type parts struct {
+	root    string
+	vision  pipeline.Vision
+	models  results.Models
+	sources func(*source.Config)
+	change  func(*Config)
+}
+
+// houseOf starts a server whose sources are in a directory, or at an origin
+// here.
+func houseOf(t *testing.T, h parts) string {
 	t.Helper()
 	c := source.DefaultConfig()
-	c.Root, c.AllowOrigins, c.AllowPrivate = root, []string{"127.0.0.1"}, true
+	c.Root, c.AllowOrigins, c.AllowPrivate = h.root, []string{"127.0.0.1"}, true
+	if h.sources != nil {
+		h.sources(&c)
+	}
 	from, err := source.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -66,15 +80,15 @@ func houseOf(t *testing.T, root string, v pipeline.Vision, m results.Models) str
 			t.Error(err)
 		}
 	})
-	p, err := pipeline.New(pipeline.DefaultConfig(), v)
+	p, err := pipeline.New(pipeline.DefaultConfig(), h.vision)
 	if err != nil {
 		t.Fatal(err)
 	}
-	keeper, err := results.New(results.DefaultConfig(), p, m)
+	keeper, err := results.New(results.DefaultConfig(), p, h.models)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, from, keeper, nil)
+	return serve(t, from, keeper, h.change)
 }
 
 // chrome is what Chrome accepts for a picture.

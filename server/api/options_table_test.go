@@ -173,6 +173,10 @@ var optionCases = []optionCase{
 	{options: "width=60", source: "badge.png", golden: "badge"},
 	{options: "width=120,compression=fast,format=avif", mime: "image/jpeg", golden: "card", check: baseline},
 
+	{options: "format=png", source: "card.tiff", golden: "card"},
+	{options: "format=png", source: "card.webp", golden: "card"},
+	{options: "format=png", source: "card.avif", golden: "card"},
+
 	// Qualities. The first step of libjpeg's luminance table is 16 at quality
 	// 50, and for q from 50 on (16·(200 - 2q) + 50) / 100, below (16·5000/q + 50) / 100.
 	{options: "width=60,quality=85", mime: "image/jpeg", same: "width=60", check: firstStep(5)},

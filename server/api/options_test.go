@@ -46,9 +46,9 @@ func (seer) Foreground(context.Context, pipeline.Subject) (pipeline.Finding[pixe
 // Digest is that of no model: nothing that is made here is kept.
 func (seer) Digest(context.Context, pipeline.Task) (pixel.Digest, bool) { return pixel.Digest{}, false }
 
-// gallery is a server whose root holds the sources of testdata and pictures of
-// the sizes of published vectors, in which every place has its own colour.
-func gallery(t *testing.T) string {
+// gallery is a server whose root holds the sources of testdata, and for each of
+// the sizes a picture in which every place has its own colour.
+func gallery(t *testing.T, sizes ...image.Point) string {
 	t.Helper()
 	root := t.TempDir()
 	files, err := filepath.Glob("testdata/sources/*")
@@ -62,10 +62,10 @@ func gallery(t *testing.T) string {
 		}
 		put(t, filepath.Join(root, filepath.Base(f)), b)
 	}
-	for _, size := range []image.Point{{1080, 720}, {612, 613}, {900, 900}, {200, 100}} {
+	for _, size := range sizes {
 		put(t, filepath.Join(root, fmt.Sprintf("%dx%d.png", size.X, size.Y)), places(t, size))
 	}
-	return houseOf(t, root, seer{}, seer{})
+	return houseOf(t, parts{root: root, vision: seer{}, models: seer{}})
 }
 
 func put(t *testing.T, name string, file []byte) {
@@ -97,7 +97,7 @@ func placeOf(c color.Color) image.Point {
 }
 
 func TestOptions_EachGivesWhatItsGoldenShows(t *testing.T) {
-	base := gallery(t)
+	base := gallery(t, image.Pt(1080, 720))
 	for _, c := range allOptionCases() {
 		t.Run(c.options+" of "+c.source, func(t *testing.T) { c.expect(t, base) })
 	}
@@ -233,7 +233,7 @@ func describes(w, h, originalW, originalH int) func(string, func(string) string)
 // Published vectors: sizes of the documentation, and which part of the source
 // is kept.
 func TestOptions_PublishedVectorsHold(t *testing.T) {
-	base := gallery(t)
+	base := gallery(t, image.Pt(1080, 720), image.Pt(612, 613), image.Pt(900, 900), image.Pt(200, 100))
 	for _, c := range []struct {
 		options, source string
 		size, corner    image.Point // of the answer; the pixel of the source at its left top, -1: not known

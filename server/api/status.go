@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"focal/core/fault"
+	"focal/server/source"
 )
 
 // numbers are what an error becomes on the wire: an HTTP status and
@@ -33,7 +34,19 @@ var table = map[fault.Kind]numbers{
 // fetching holds the kinds that have other numbers while a source is fetched.
 var fetching = map[fault.Kind]numbers{
 	fault.TooLarge: {413, 9402},
-	fault.Timeout:  {504, 9504},
+	fault.Timeout:  {522, 9504},
+}
+
+// causes holds what has numbers of its own besides.
+var causes = []struct {
+	cause   error
+	numbers numbers
+}{
+	{source.ErrNoHost, numbers{523, 9407}},
+	{source.ErrManyRedirects, numbers{400, 9421}},
+	{source.ErrNoRedirect, numbers{400, 9420}},
+	{source.ErrOrigin, numbers{502, 9509}},
+	{source.ErrLength, numbers{422, 9416}},
 }
 
 // numbersOf returns the numbers of err.
@@ -41,6 +54,11 @@ func numbersOf(err error) numbers {
 	kind := fault.KindOf(err)
 	var f fetchError
 	if errors.As(err, &f) {
+		for _, c := range causes {
+			if errors.Is(err, c.cause) {
+				return c.numbers
+			}
+		}
 		if n, ok := fetching[kind]; ok {
 			return n
 		}

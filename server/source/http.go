@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -58,7 +59,7 @@ func (f *Fetcher) fetchURL(ctx context.Context, u, base *url.URL, known version)
 			return nil, err
 		}
 		if hop == f.cfg.MaxRedirects {
-			return nil, fault.New(fault.Upstream, "source.Fetch", "more than %d redirects", f.cfg.MaxRedirects)
+			return nil, fault.New(fault.Upstream, "source.Fetch", "%w", &failure{fmt.Sprintf("more than %d redirects", f.cfg.MaxRedirects), ErrManyRedirects})
 		}
 		// Who has left the operator's origin comes back as a stranger.
 		if base != nil && !sameSite(next, base) {
@@ -117,7 +118,7 @@ func redirect(resp *http.Response, from *url.URL) (*url.URL, error) {
 	location := resp.Header.Get("Location")
 	next, err := from.Parse(location)
 	if location == "" || err != nil {
-		return nil, fault.New(fault.Upstream, "source.Fetch", "%w", &failure{"the origin redirects to nowhere", err})
+		return nil, fault.New(fault.Upstream, "source.Fetch", "%w", &failure{"the origin redirects to nowhere", errors.Join(ErrNoRedirect, err)})
 	}
 	next.Fragment, next.RawFragment = "", ""
 	if err := checkURL(next); err != nil {
@@ -157,6 +158,8 @@ func judge(resp *http.Response) error {
 		return refuse(fault.NotFound, "source does not exist")
 	case code >= 400 && code < 500:
 		return refuse(fault.Denied, "the origin denied the source with status %d", code)
+	case code >= 500:
+		return refuse(fault.Upstream, "%w", &failure{fmt.Sprintf("the origin answered with status %d", code), ErrOrigin})
 	case code != http.StatusOK && code != http.StatusNonAuthoritativeInfo:
 		return refuse(fault.Upstream, "the origin answered with status %d", code)
 	}
@@ -171,6 +174,16 @@ func checkEncoding(h http.Header) error {
 	}
 	return nil
 }
+
+// What more is known of some failures than their kind, which is
+// fault.Upstream.
+var (
+	ErrNoHost        = errors.New("the origin's name has no address")
+	ErrManyRedirects = errors.New("too many redirects")
+	ErrNoRedirect    = errors.New("a redirect without an address")
+	ErrOrigin        = errors.New("the origin failed by itself (5xx)")
+	ErrLength        = errors.New("another length than announced")
+)
 
 // failure is an error in words that a stranger may read; its cause may name
 // addresses of the operator's network.
@@ -199,11 +212,13 @@ func Detail(err error) string {
 //  3. The caller left.
 //  4. Time ran out: the caller's, ours, or one of the transport's steps.
 //  5. The body and its announced length differ.
-//  6. The origin is not there, or broke off.
+//  6. The origin's name has no address.
+//  7. The origin is not there, or broke off.
 func (f *Fetcher) failure(ctx context.Context, err error) error {
-	k, public := fault.Upstream, "the origin could not be reached" // 6
+	k, public := fault.Upstream, "the origin could not be reached" // 7
 	var known *fault.Error
 	var timeout net.Error
+	var name *net.DNSError
 	switch {
 	case errors.As(err, &known): // 1
 		return err
@@ -214,7 +229,9 @@ func (f *Fetcher) failure(ctx context.Context, err error) error {
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout(): // 4
 		k, public = fault.Timeout, "the origin did not deliver the source in time (--timeout)"
 	case errors.Is(err, errCut), errors.Is(err, errTooLong), errors.Is(err, io.ErrUnexpectedEOF): // 5
-		public = "the origin's answer is not as long as it said"
+		public, err = "the origin's answer is not as long as it said", fmt.Errorf("%w: %w", ErrLength, err)
+	case errors.As(err, &name): // 6
+		err = fmt.Errorf("%w: %w", ErrNoHost, err)
 	}
 	return fault.New(k, "source.Fetch", "%w", &failure{public, err})
 }

@@ -273,6 +273,9 @@ def main():
     (out / "sources" / "tagged.jpg").write_bytes(tagged())
     frames = [image(f) for f in film()]
     frames[0].save(out / "sources" / "film.gif", save_all=True, append_images=frames[1:], duration=[50, 100, 150], loop=3)
+    image(card()).save(out / "sources" / "card.tiff", compression="tiff_lzw")
+    image(card()).save(out / "sources" / "card.webp", lossless=True)
+    image(card()).save(out / "sources" / "card.avif", quality=95, subsampling="4:4:4")
     for name, a in goldens():
         image(a).save(out / "goldens" / f"{name}.png", optimize=True)
 
