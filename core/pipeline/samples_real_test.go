@@ -4,7 +4,7 @@ package pipeline
 
 import "testing"
 
-// Two minutes of one core.
+// Two and a half minutes of one core.
 func TestSamples_EveryFileThroughEverySet(t *testing.T) {
 	for _, name := range sampleFiles(t) {
 		trySample(t, name, optionSets)

@@ -35,6 +35,10 @@ var optionSets = []string{
 	"gravity=face,segment=foreground,format=json",
 	"width=33,height=77,fit=contain,format=auto,metadata=none",
 	"width=auto,wbreakpoints=200,scq=low,upscale=generate,fit=cover,height=20",
+	"width=120,blur-faces=1,face-min-score=0.1",
+	"width=100,mask=1,segment=background,trim=foreground",
+	"width=90,height=90,fit=pad,gravity=foreground,zoom=0.8,segment=foreground,shadow=1,format=webp",
+	"width=60,height=40,fit=cover,gravity=face,faces=largest,face-padding=2,debug=crop",
 }
 
 // sampleFiles are all shared samples.

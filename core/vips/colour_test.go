@@ -65,6 +65,9 @@ func TestLoad_ColoursAreThoseOfLittleCMS(t *testing.T) {
 		"icc/grey-dot-gain.jpg": {
 			{0.25, 0.25, [3]float64{88, 88, 88}}, {0.5, 0.5, [3]float64{104, 104, 104}}, {0.75, 0.25, [3]float64{139, 139, 139}},
 		},
+		// In Display P3; and turned as its EXIF says, as by ImageOps.exif_transpose.
+		"exif/avif-orientation-6.avif": {{0.1, 0.1, [3]float64{164, 143, 126}}, {0.9, 0.1, [3]float64{222, 244, 251}}, {0.1, 0.9, [3]float64{66, 41, 13}}},
+		"exif/webp-orientation-6.webp": {{0.1, 0.1, [3]float64{131, 122, 66}}, {0.9, 0.1, [3]float64{102, 106, 54}}, {0.1, 0.9, [3]float64{178, 129, 127}}},
 		// A gain map makes highlights brighter on a bright screen; in sRGB the
 		// picture is the base picture.
 		"icc/ultra-hdr-gainmap.jpg": {{0.25, 0.25, [3]float64{65, 68, 77}}, {0.5, 0.5, [3]float64{203, 171, 148}}},

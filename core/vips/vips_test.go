@@ -84,6 +84,11 @@ func TestLook_AppliesOrientationOnce(t *testing.T) {
 			t.Errorf("%s differs from portrait_1.jpg by %.1f levels on average: it does not stand upright", name, d)
 		}
 	}
+	// AVIF turns by a property of its own (ISO/IEC 23008-12 §6.5.10), which the
+	// decoder applies.
+	if d := difference(t, look(t, "avif/kimono.avif"), look(t, "avif/kimono.rotate90.avif")); d > 5 { // two lossy files
+		t.Errorf("kimono.rotate90.avif differs from kimono.avif by %.1f levels on average", d)
+	}
 }
 
 func TestProbe_ReadsHeaders(t *testing.T) {
