@@ -25,6 +25,9 @@ func (i *Image) Crop(r pixel.Rect) error {
 // Resize scales the picture to exactly size: Lanczos when it shrinks, bicubic
 // when it grows. Colours are weighed by alpha, so that transparent pixels do
 // not bleed into visible ones.
+//
+// What grows is moved by half a pixel of the result to the right and down: libvips
+// does so on purpose (its issue 4841), and the binding knows no way round.
 func (i *Image) Resize(size pixel.Size) error {
 	const op = "vips.Resize"
 	now := i.Size()

@@ -1,11 +1,9 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -265,7 +263,6 @@ func TestFail_EveryKindHasItsNumbers(t *testing.T) {
 func TestImage_TakesTheSourceAsItWasSent(t *testing.T) {
 	s := &sources{refs: make(chan string, 1)}
 	base := serve(t, s, pictures{fixed}, nil)
-	addr := strings.TrimPrefix(base, "http://")
 	for sent, want := range map[string]string{
 		"/cdn-cgi/image/w=1/a%2Fb/../c.jpg":                "a%2Fb/../c.jpg",
 		"/cdn-cgi/image/w=1/https://h.example/a.jpg?x=1":   "https://h.example/a.jpg?x=1",
@@ -273,23 +270,14 @@ func TestImage_TakesTheSourceAsItWasSent(t *testing.T) {
 		"http://any.example/cdn-cgi/image/w=1/a.jpg?y=%3F": "a.jpg?y=%3F",
 	} {
 		// net/http would clean the target, so it is written by hand.
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", sent)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp.StatusCode != 200 {
-			body, _ := io.ReadAll(resp.Body)
+		conn := dial(t, base)
+		conn.send(t, "GET "+sent+" HTTP/1.1\r\nHost: h\r\n\r\n")
+		if resp, body := conn.answer(t, http.MethodGet); resp.StatusCode != 200 {
 			t.Fatalf("%s: %d %s", sent, resp.StatusCode, body)
 		}
 		if got := <-s.refs; got != want {
 			t.Errorf("%s: fetched %q, want %q", sent, got, want)
 		}
-		conn.Close()
 	}
 }
 

@@ -55,16 +55,15 @@ func failing(t *testing.T) string {
 	return s.URL
 }
 
-// blind is a Vision that has a defect where faces are, and is late with the
-// foreground.
+// blind is a Vision that has a defect where faces are, and says that the model
+// of the foreground is late.
 type blind struct{}
 
 func (blind) Faces(context.Context, pipeline.Subject, *float64) (f pipeline.Finding[[]pixel.Face], err error) {
 	return f, errors.New("a password")
 }
 
-func (blind) Foreground(ctx context.Context, _ pipeline.Subject) (f pipeline.Finding[pixel.Mask], err error) {
-	<-ctx.Done()
+func (blind) Foreground(context.Context, pipeline.Subject) (f pipeline.Finding[pixel.Mask], err error) {
 	return f, fault.New(fault.Timeout, "test", "the model did not answer in time")
 }
 
@@ -81,6 +80,10 @@ type errorCase struct {
 	text         string
 }
 
+// noName is a host that has no address, and that no resolver need be asked for:
+// a label is at most 63 bytes long (RFC 1035 §2.3.4).
+var noName = strings.Repeat("a", 64) + ".invalid"
+
 var errorCases = []errorCase{
 	{"no options", "/cdn-cgi/image//card.png", nil, 400, 9401, "key=value"},
 	{"an origin that is not allowed", "/cdn-cgi/image/width=5/http://elsewhere.example/a.jpg", nil, 403, 9401, "--allow-origin"},
@@ -95,7 +98,7 @@ var errorCases = []errorCase{
 	{"an origin's 404", "/cdn-cgi/image/width=5/ORIGIN/404", nil, 404, 9404, "does not exist"},
 	{"another scheme", "/cdn-cgi/image/width=5/ftp://127.0.0.1/a.jpg", nil, 403, 9406, "http"},
 	{"dots", "/cdn-cgi/image/width=5/x/%2e%2e/card.png", nil, 403, 9406, "dot segment"},
-	{"a name without an address", "/cdn-cgi/image/width=5/http://name.invalid/a.jpg", nil, 523, 9407, "could not be reached"},
+	{"a name without an address", "/cdn-cgi/image/width=5/http://" + noName + "/a.jpg", nil, 523, 9407, "could not be reached"},
 	{"an origin that denies it", "/cdn-cgi/image/width=5/ORIGIN/403", nil, 408, 9408, "status 403"},
 	{"no picture", "/cdn-cgi/image/width=5/ORIGIN/text", nil, 415, 9412, "not an image"},
 	{"no size", "/cdn-cgi/image/width=0/card.png", nil, 403, 9413, "a side is 1 to"},
@@ -144,10 +147,9 @@ func TestErrors_HaveCloudflaresNumbers(t *testing.T) {
 	base := houseOf(t, parts{
 		root: root, vision: blind{}, models: blind{},
 		sources: func(c *source.Config) {
-			c.AllowOrigins = append(c.AllowOrigins, "name.invalid")
-			c.MaxBytes, c.Timeout = 1_000_000, time.Second
+			c.AllowOrigins = append(c.AllowOrigins, noName)
+			c.MaxBytes, c.Timeout = 1_000_000, 2*time.Second
 		},
-		change: func(c *Config) { c.Timeout = 2 * time.Second },
 	})
 	for _, c := range errorCases {
 		t.Run(c.name, func(t *testing.T) {
