@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"focal/bench/device"
 	"focal/bench/report"
 	"focal/bench/run"
 	"focal/core/fault"
 	"focal/core/pipeline"
+	"focal/inference/ort"
 	"focal/models"
 	"focal/server/app"
 
@@ -92,17 +94,9 @@ func (f modelFlags) names(h *run.House, task models.Task, log *slog.Logger) ([]s
 
 // with opens the house of models, calls do, and closes it again.
 func (f modelFlags) with(log *slog.Logger, clients int, do func(*run.House) error) (err error) {
-	if err := app.Open(log); err != nil {
+	c, err := f.open(log, clients)
+	if err != nil {
 		return err
-	}
-	c := app.DefaultInferenceConfig()
-	c.Models, c.Device, c.Library, c.Workers = f.Repository, f.Device, f.OrtLibrary, max(1, clients)
-	if f.MemoryBudget != "" {
-		n, err := humanize.ParseBytes(f.MemoryBudget)
-		if err != nil || n > 1<<62 {
-			return fault.New(fault.Invalid, "main.with", "--memory-budget %q: want for instance 4GiB", f.MemoryBudget)
-		}
-		c.MemoryBudget = int64(n)
 	}
 	p := pipeline.DefaultConfig()
 	p.Workers = max(1, clients)
@@ -116,6 +110,51 @@ func (f modelFlags) with(log *slog.Logger, clients int, do func(*run.House) erro
 		err = errors.Join(err, house.Close(ctx))
 	}()
 	return do(house)
+}
+
+// open opens libvips and returns how inference is to be.
+func (f modelFlags) open(log *slog.Logger, clients int) (app.InferenceConfig, error) {
+	c := app.DefaultInferenceConfig()
+	if err := app.Open(log); err != nil {
+		return c, err
+	}
+	c.Models, c.Device, c.Library, c.Workers = f.Repository, f.Device, f.OrtLibrary, max(1, clients)
+	if f.MemoryBudget != "" {
+		n, err := humanize.ParseBytes(f.MemoryBudget)
+		if err != nil || n > 1<<62 {
+			return c, fault.New(fault.Invalid, "main.open", "--memory-budget %q: want for instance 4GiB", f.MemoryBudget)
+		}
+		c.MemoryBudget = int64(n)
+	}
+	return c, nil
+}
+
+// withEngine opens the engine, calls do with the models asked for, or all that
+// can be read, and closes it again.
+func (f modelFlags) withEngine(log *slog.Logger, do func(*ort.Engine, *models.Repository, []models.Model) error) error {
+	c, err := f.open(log, 1)
+	if err != nil {
+		return err
+	}
+	i, err := app.OpenInference(c, nil)
+	if err != nil {
+		return err
+	}
+	all, err := i.Repository.Models()
+	if err != nil {
+		log.Warn("some models cannot be read", "error", err)
+	}
+	if len(f.Models) > 0 {
+		all = nil
+		for _, name := range f.Models {
+			m, err := i.Repository.Model(name)
+			if err != nil {
+				return device.CloseHost(i.Host, err)
+			}
+			all = append(all, m)
+		}
+	}
+	return device.CloseHost(i.Host, do(i.Engine, i.Repository, all))
 }
 
 // modelsDir is where models are kept if nothing is said, the same as focal's:

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -31,6 +30,9 @@ type loadCommand struct {
 	Timeout  time.Duration `help:"Time for one request." default:"30s"`
 	InFlight int           `help:"Most requests in flight; what is beyond is counted as not sent." default:"4096"`
 	Seed     uint64        `help:"Draws arrivals and addresses." default:"1"`
+	Method   string        `help:"Method of every request; default: GET, or POST with --body." placeholder:"METHOD"`
+	Body     []string      `help:"Body of the requests: a file, or a folder whose files they take in turn; repeatable." placeholder:"PATH" sep:"none"`
+	Times    []float64     `help:"Find out with --clients what the server can do, and offer so many times of it for --duration, each time anew: 0.5,1,2,3." placeholder:"FACTOR"`
 	Header   []string      `help:"Header of every request, as Name: value; repeatable." placeholder:"HEADER" sep:"none"`
 	Against  string        `help:"A second server: its scheme and host replace those of the addresses, and both are loaded in turns." placeholder:"URL"`
 	Slice    time.Duration `help:"Length of a turn with --against." default:"10s"`
@@ -79,6 +81,9 @@ func (c *loadCommand) Run(ctx context.Context) error {
 		}
 		sides = []*side{{Name: "A", config: config}, {Name: "B " + c.Against, config: other}}
 	}
+	if len(c.Times) > 0 {
+		return c.overload(ctx, config)
+	}
 	if err := c.run(ctx, sides); err != nil {
 		return err
 	}
@@ -102,10 +107,6 @@ func (c *loadCommand) Run(ctx context.Context) error {
 
 // write writes the JSON, and every side's distribution beside it.
 func (c *loadCommand) write(sides []*side, differences []difference) error {
-	text, err := json.MarshalIndent(map[string]any{"schema": 1, "command": os.Args[1:], "sides": sides, "differences": differences}, "", " ")
-	if err != nil {
-		return fault.New(fault.Internal, "main.load", "%w", err)
-	}
 	stem := strings.TrimSuffix(c.Out, filepath.Ext(c.Out))
 	for i, s := range sides {
 		name := stem + ".hgrm"
@@ -120,7 +121,7 @@ func (c *loadCommand) write(sides []*side, differences []difference) error {
 			return err
 		}
 	}
-	return os.WriteFile(c.Out, append(text, '\n'), 0o644)
+	return writeJSON(c.Out, map[string]any{"schema": 1, "command": os.Args[1:], "sides": sides, "differences": differences})
 }
 
 func (s *side) fillWindows() {
@@ -179,6 +180,7 @@ func (c *loadCommand) config() (load.Config, error) {
 	const op = "main.load"
 	l := load.DefaultConfig()
 	l.Arrival, l.Rate, l.RampTo, l.Clients = load.Arrival(c.Arrival), c.Rate, c.RampTo, c.Clients
+	l.Method = c.Method
 	l.Duration, l.Deadline, l.Timeout, l.InFlight, l.Seed = c.Duration, c.Deadline, c.Timeout, c.InFlight, c.Seed
 	for _, u := range c.URL {
 		l.Targets = append(l.Targets, load.Target{URL: u, Weight: 1})
@@ -194,18 +196,32 @@ func (c *loadCommand) config() (load.Config, error) {
 		}
 		l.Targets = append(l.Targets, more...)
 	}
-	l.Header = http.Header{}
-	for _, h := range c.Header {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return l, fault.New(fault.Invalid, op, "--header %q: want Name: value", h)
+	var err error
+	if l.Header, err = headers(c.Header); err != nil {
+		return l, err
+	}
+	if len(c.Body) > 0 {
+		if l.Bodies, err = load.Bodies(c.Body); err != nil {
+			return l, err
 		}
-		l.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	if c.Slice <= 0 {
 		return l, fault.New(fault.Invalid, op, "--slice %s: want more than 0", c.Slice)
 	}
 	return l, l.Validate()
+}
+
+// headers reads lines Name: value.
+func headers(lines []string) (http.Header, error) {
+	all := http.Header{}
+	for _, h := range lines {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok {
+			return nil, fault.New(fault.Invalid, "main.headers", "--header %q: want Name: value", h)
+		}
+		all.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return all, nil
 }
 
 // against is the same load for the other server.
@@ -274,7 +290,7 @@ func terminal() bool {
 // live rewrites one line of the terminal.
 func live(name string, r load.Result) {
 	l := r.Histogram.Latency()
-	inFlight := r.Intended - r.Unsent - r.Histogram.Count()
+	inFlight := r.Intended - r.Unsent - r.Histogram.Count() - r.Refusals.Count()
 	fmt.Fprintf(os.Stderr, "\r\033[K%s  %3.0f s  %d sent  %d in flight  %.1f good/s  p50 %.0f  p95 %.0f  p99 %.0f ms  %d late  %d not sent",
 		name, r.Elapsed.Seconds(), r.Intended-r.Unsent, inFlight, r.Goodput(), l.P50, l.P95, l.P99, r.Late, r.Unsent)
 }
@@ -290,7 +306,7 @@ func (c *loadCommand) print(s *side) {
 		asked = "repeated"
 	}
 	fmt.Printf("%s: %s\n", s.Name, how)
-	fmt.Printf("  requests  %d in %s, %.1f/s, for %d addresses (%s)\n", r.Intended, r.Sending.Round(time.Millisecond), s.Offered, r.Distinct, asked)
+	fmt.Printf("  requests  %d in %s, %.1f/s, %d of them different (%s)\n", r.Intended, r.Sending.Round(time.Millisecond), s.Offered, r.Distinct, asked)
 	fmt.Printf("  goodput   %.1f/s within %s; %d late, %d not sent, %.1f MB/s\n", s.Goodput, deadline(s.config), r.Late, r.Unsent, float64(r.Bytes)/1e6/r.Elapsed.Seconds())
 	fmt.Printf("  latency   p50 %.1f  p90 %.1f  p95 %.1f  p99 %.1f  p99.9 %.1f  max %.1f  mean %.1f ms\n", l.P50, l.P90, l.P95, l.P99, l.P999, l.Max, l.Mean)
 	var names []string
@@ -303,6 +319,10 @@ func (c *loadCommand) print(s *side) {
 		fmt.Printf(" %s: %d", k, r.Outcomes[k])
 	}
 	fmt.Println()
+	if n := r.Refusals.Count(); n > 0 {
+		l := r.Refusals.Latency()
+		fmt.Printf("  refused   %d: p50 %.1f  p95 %.1f  p99 %.1f ms\n", n, l.P50, l.P95, l.P99)
+	}
 	if c.RampTo == 0 || c.RampTo == c.Rate || c.Clients > 0 {
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime"
+	"strconv"
 
 	"focal/server/app"
 
@@ -19,13 +21,15 @@ var version = "dev"
 
 // commands is the command line.
 type commands struct {
-	Segment  segmentCommand  `cmd:"" help:"Measure foreground masks: accuracy and time, of models here, rembg and endpoints."`
-	Faces    facesCommand    `cmd:"" help:"Measure face detection: average precision, crops and time."`
-	Load     loadCommand     `cmd:"" help:"Load a server at a steady rate and measure latency from the intended send time."`
-	Simulate simulateCommand `cmd:"" help:"Drive the scheduler with virtual time, beside simple policies, and a fleet."`
-	Datasets datasetsCommand `cmd:"" help:"Look at sets of pictures, and check them."`
-	Report   reportCommand   `cmd:"" help:"Join results of several runs in one page, one column each; judge one against a baseline."`
-	Version  versionCommand  `cmd:"" help:"Print the versions."`
+	Segment  segmentCommand    `cmd:"" help:"Measure foreground masks: accuracy and time, of models here, rembg and endpoints."`
+	Faces    facesCommand      `cmd:"" help:"Measure face detection: average precision, crops and time."`
+	Load     loadCommand       `cmd:"" help:"Load a server at a steady rate and measure latency from the intended send time."`
+	Swap     swapCommand       `cmd:"" help:"Measure what it costs to bring models in and to let them go, beside bare ONNX Runtime."`
+	Through  throughputCommand `cmd:"" name:"throughput" help:"Hold the scheduler's throughput, and a server's, against a bare loop over ONNX Runtime, in turns."`
+	Simulate simulateCommand   `cmd:"" help:"Drive the scheduler with virtual time, beside simple policies, and a fleet."`
+	Datasets datasetsCommand   `cmd:"" help:"Look at sets of pictures, and check them."`
+	Report   reportCommand     `cmd:"" help:"Join results of several runs in one page, one column each; judge one against a baseline."`
+	Version  versionCommand    `cmd:"" help:"Print the versions."`
 }
 
 // newParser builds the parser; tests use it too.
@@ -33,7 +37,7 @@ func newParser(cli *commands, options ...kong.Option) (*kong.Kong, error) {
 	return kong.New(cli, append([]kong.Option{
 		kong.Name("focal-bench"),
 		kong.Description("Measures masks, faces and servers."),
-		kong.Vars{"models": modelsDir()},
+		kong.Vars{"models": modelsDir(), "cores": strconv.Itoa(runtime.GOMAXPROCS(0))},
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	}, options...)...)

@@ -33,6 +33,7 @@ func TestCommands_ReadTheFlagsOfTheContract(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"faces", "--dataset", "a", "--out", "b", "--limit", "3"}, {"load", "http://a/", "--rate", "20", "--ramp-to", "50"},
+		{"load", "http://a/", "--body", "b", "--clients", "4", "--times", "0.5,1,2,3"}, {"swap", "--rounds", "3"}, {"throughput", "--models", "a", "--route", "http://b/", "--body", "c"},
 		{"datasets", "ls", "a"}, {"datasets", "check", "a", "--no-duplicates"}, {"report", "a.json", "b.json", "--out", "c.html"}, {"version"},
 	} {
 		if _, err := parse(t, args...); err != nil {

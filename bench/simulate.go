@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"focal/bench/simulate"
+	"focal/core/fault"
 )
 
 // simulateCommand is `focal-bench simulate`.
@@ -56,14 +57,19 @@ func (c *simulateCommand) Run() error {
 	if err := s.print(os.Stdout); err != nil {
 		return err
 	}
-	if c.Out == "" {
+	return writeJSON(c.Out, s)
+}
+
+// writeJSON writes results to a file, or where none is named nowhere.
+func writeJSON(path string, results any) error {
+	if path == "" {
 		return nil
 	}
-	text, err := json.MarshalIndent(s, "", "  ")
+	text, err := json.MarshalIndent(results, "", " ")
 	if err != nil {
-		return err
+		return fault.New(fault.Internal, "main.writeJSON", "%w", err)
 	}
-	return os.WriteFile(c.Out, text, 0o644)
+	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 func (s simulated) print(out io.Writer) error {

@@ -17,8 +17,10 @@ type Engine interface {
 	// Provider names the device that runs: "cpu" or "cuda".
 	Provider() string
 	// Load makes a session of m's file and checks its inputs and outputs
-	// against the manifest, by position. It runs batch 1 once, so that the
-	// first request pays for nothing. A bad file is fault.Unsupported or
+	// against the manifest, by position. It runs batch 1 once, to see that it
+	// runs and so that the first request pays for nothing; an engine on which a
+	// first run costs no more than another may leave it out for a file that it
+	// has seen run. A bad file is fault.Unsupported or
 	// fault.Corrupt, want of memory is fault.Busy.
 	Load(ctx context.Context, m models.Model) (Session, error)
 	// Used is the reading: bytes of device memory that sessions hold now, without

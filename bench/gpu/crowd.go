@@ -10,23 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"focal/bench/device"
 	"focal/core/pixel"
 	"focal/inference"
 	"focal/inference/host"
 	"focal/models"
 )
-
-// closeHost ends a host and joins what it says to err.
-func closeHost(h *host.Host, err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	return errors.Join(err, h.Close(ctx))
-}
-
-func ask(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor) error {
-	_, err := h.Infer(ctx, inference.TensorsRequest{Model: m.Name, Inputs: in, Class: inference.ClassDirect})
-	return err
-}
 
 // through has many clients ask for one model as fast as they get answers, and
 // holds the rate against the best batch of the bare loop.
@@ -42,15 +31,15 @@ func through(ctx context.Context, b *bench) error {
 		}
 		sides := b.sides(m)
 		l := line{Stage: "through", What: "rate", Model: m.Name}
-		one := input(m, 1, sides[0])
-		l.Shape = shape(one)
+		one := device.Input(m, 1, sides[0])
+		l.Shape = device.Shape(one)
 		for _, n := range b.batches(m) {
-			in := input(m, n, sides[0])
-			bare, err := b.engine.RunBare(m, in, 5)
+			in := device.Input(m, n, sides[0])
+			run, err := b.bareRun(m, in, 5)
 			if err != nil {
 				break
 			}
-			if rate := float64(n) / quantile(bare.Runs, .5).Seconds(); rate > l.BareRate {
+			if rate := float64(n) / run.Seconds(); rate > l.BareRate {
 				l.BareRate, l.Batch = rate, n
 			}
 		}
@@ -58,7 +47,7 @@ func through(ctx context.Context, b *bench) error {
 		l.Rate, l.N, l.Failures, l.Error = f.rate, f.done, f.failures, f.first
 		b.write(l)
 	}
-	return closeHost(h, nil)
+	return device.CloseHost(h, nil)
 }
 
 // flooded is what came of a flood.
@@ -82,7 +71,7 @@ func flood(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				// Without the stage's end for a deadline: what is late then is not refused.
-				err := ask(context.WithoutCancel(ctx), h, m, in)
+				err := device.Ask(context.WithoutCancel(ctx), h, m, in)
 				switch {
 				case ctx.Err() != nil:
 				case err != nil:
@@ -114,7 +103,7 @@ func overcommit(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		_, held, err := timed(ctx, s, input(m, 1, 256))
+		_, held, err := device.Timed(ctx, s, device.Input(m, 1, 256))
 		if err = errors.Join(err, s.Close()); err != nil {
 			return err
 		}
@@ -136,7 +125,7 @@ func overcommit(ctx context.Context, b *bench) error {
 			random := rand.New(rand.NewPCG(uint64(client), 7))
 			for ctx.Err() == nil && asked.Add(1) <= int64(b.switches) {
 				m := b.all[random.IntN(len(b.all))]
-				if err := ask(context.Background(), h, m, input(m, 1, 256)); err != nil {
+				if err := device.Ask(context.Background(), h, m, device.Input(m, 1, 256)); err != nil {
 					failures.Add(1)
 					first.CompareAndSwap(nil, fmt.Sprintf("%s: %v", m.Name, err))
 				}
@@ -147,7 +136,7 @@ func overcommit(ctx context.Context, b *bench) error {
 	l := line{Stage: "overcommit", What: "walk", N: int(min(asked.Load(), int64(b.switches))), Failures: int(failures.Load()),
 		Budget: budget, Rest: rest, Process: b.engine.Held()}
 	l.Error, _ = first.Load().(string)
-	err = closeHost(h, nil)
+	err = device.CloseHost(h, nil)
 	l.Left = b.engine.Held() - before
 	b.write(l)
 	return err
@@ -161,11 +150,11 @@ func openLoop(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	in := input(m, 1, b.sides(m)[0])
+	in := device.Input(m, 1, b.sides(m)[0])
 	third := time.Duration(b.seconds) * time.Second / 3
 	full := flood(ctx, h, m, in, 4*b.most, third)
 	if full.rate == 0 {
-		return closeHost(h, fmt.Errorf("%s answers nothing: %s", m.Name, full.first))
+		return device.CloseHost(h, fmt.Errorf("%s answers nothing: %s", m.Name, full.first))
 	}
 	rate, random := 0.7*full.rate, rand.New(rand.NewPCG(3, 4))
 	var mu sync.Mutex // protects took and failures
@@ -177,7 +166,7 @@ func openLoop(ctx context.Context, b *bench) error {
 		time.Sleep(time.Until(due))
 		sent := due
 		wg.Go(func() {
-			err := ask(context.Background(), h, m, in)
+			err := device.Ask(context.Background(), h, m, in)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -188,9 +177,9 @@ func openLoop(ctx context.Context, b *bench) error {
 		})
 	}
 	wg.Wait()
-	b.write(line{Stage: "load", What: "poisson", Model: m.Name, Shape: shape(in), N: len(took), Failures: failures,
-		Rate: rate, P50: ms(quantile(took, .5)), P99: ms(quantile(took, .99))})
-	return closeHost(h, nil)
+	b.write(line{Stage: "load", What: "poisson", Model: m.Name, Shape: device.Shape(in), N: len(took), Failures: failures,
+		Rate: rate, P50: ms(device.Quantile(took, .5)), P99: ms(device.Quantile(took, .99))})
+	return device.CloseHost(h, nil)
 }
 
 // latency has cut-outs made one after the other of a look of 1024×768, and says
@@ -210,7 +199,7 @@ func latency(ctx context.Context, b *bench) error {
 			continue
 		}
 		var whole, model []time.Duration
-		l := line{Stage: "latency", What: "cut-out", Model: m.Name, Shape: shape(input(m, 1, 0)), Batch: 1}
+		l := line{Stage: "latency", What: "cut-out", Model: m.Name, Shape: device.Shape(device.Input(m, 1, 0)), Batch: 1}
 		for i := range 20 {
 			began := time.Now()
 			f, err := h.Foreground(ctx, inference.ForegroundRequest{Model: m.Name, Subject: inference.Subject{
@@ -228,10 +217,10 @@ func latency(ctx context.Context, b *bench) error {
 			}
 		}
 		if l.N = len(whole); l.N > 0 {
-			l.P50, l.P99 = ms(quantile(whole, .5)), ms(quantile(whole, .99))
-			l.Share = quantile(model, .5).Seconds() / quantile(whole, .5).Seconds()
+			l.P50, l.P99 = ms(device.Quantile(whole, .5)), ms(device.Quantile(whole, .99))
+			l.Share = device.Quantile(model, .5).Seconds() / device.Quantile(whole, .5).Seconds()
 		}
 		b.write(l)
 	}
-	return closeHost(h, nil)
+	return device.CloseHost(h, nil)
 }

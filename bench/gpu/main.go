@@ -20,11 +20,10 @@ import (
 	"strings"
 	"time"
 
+	"focal/bench/device"
 	"focal/inference/host"
 	"focal/inference/ort"
 	"focal/models"
-	"focal/models/face"
-	"focal/models/foreground"
 )
 
 // config is what the command line says.
@@ -205,17 +204,15 @@ func (b *bench) write(l line) {
 	l.show(os.Stdout)
 }
 
-// serve returns a host over the models within budget bytes; 0: as a server has.
+// serve returns a host over the models within budget bytes; 0: as a server has,
+// and never less than the largest stand-in needs.
 func (b *bench) serve(budget int64) (*host.Host, error) {
-	c := host.DefaultConfig()
-	c.Budget = budget
-	if budget == 0 {
-		c.Budget = max(b.engine.CardBudget(), 8<<30)
-	}
+	c := device.HostConfig(b.engine)
 	if b.engine.Provider() == "cpu" {
 		c.Slots = 1
 	}
-	c.QueueLimit, c.ProbeAfter, c.PollEvery = 4096, 0, 0
-	c.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
+	if c.Budget = budget; budget == 0 {
+		c.Budget = max(b.engine.CardBudget(), 8<<30)
+	}
 	return host.New(c, b.engine, b.repository)
 }

@@ -10,6 +10,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"maps"
@@ -25,6 +26,8 @@ import (
 // Config says what is sent.
 type Config struct {
 	Targets  []Target
+	Method   string   // empty: GET, or with bodies POST
+	Bodies   [][]byte // that requests take in turn; none: no body
 	Arrival  Arrival
 	Rate     float64       // requests a second at the start
 	RampTo   float64       // and at the end; 0 means Rate
@@ -76,17 +79,18 @@ type Result struct {
 	Good     int64         `json:"good"`     // with 2xx or 3xx, within the deadline
 	Late     int64         `json:"late"`     // with 2xx or 3xx, after it
 	Bytes    int64         `json:"bytes"`
-	Distinct int           `json:"distinct_urls"`
+	Distinct int           `json:"distinct"`   // of address and body
 	Elapsed  time.Duration `json:"elapsed_ns"` // of sending and waiting
 	Sending  time.Duration `json:"sending_ns"`
 	// Outcomes counts answers by status, and failures by kind.
 	Outcomes  map[string]int64 `json:"outcomes"`
-	Histogram Histogram        `json:"-"`
+	Histogram Histogram        `json:"-"` // of all that were not refused
+	Refusals  Histogram        `json:"-"` // of those that were: 429 and 503
 	// Windows are equal parts of the time of sending, by the intended send time:
 	// along a ramp they show where a server gives up.
 	Windows []Window `json:"-"`
 
-	seen map[string]struct{} // addresses
+	seen map[what]struct{}
 }
 
 // windows is how many a Result has.
@@ -117,7 +121,7 @@ func (r *Result) Merge(o Result) {
 	r.Intended, r.Unsent, r.Answered, r.Good, r.Late = r.Intended+o.Intended, r.Unsent+o.Unsent, r.Answered+o.Answered, r.Good+o.Good, r.Late+o.Late
 	r.Bytes, r.Elapsed, r.Sending = r.Bytes+o.Bytes, r.Elapsed+o.Elapsed, r.Sending+o.Sending
 	if r.Outcomes == nil {
-		r.Outcomes, r.seen = map[string]int64{}, map[string]struct{}{}
+		r.Outcomes, r.seen = map[string]int64{}, map[what]struct{}{}
 	}
 	for k, n := range o.Outcomes {
 		r.Outcomes[k] += n
@@ -125,6 +129,7 @@ func (r *Result) Merge(o Result) {
 	maps.Copy(r.seen, o.seen)
 	r.Distinct = len(r.seen)
 	r.Histogram.Merge(&o.Histogram)
+	r.Refusals.Merge(&o.Refusals)
 	if r.Windows == nil {
 		r.Windows = make([]Window, windows)
 	}
@@ -162,7 +167,13 @@ func Run(ctx context.Context, c Config, d Doer) (Result, error) {
 	if c.RampTo == 0 {
 		c.RampTo = c.Rate
 	}
-	l := &loader{config: c, doer: d, start: time.Now(), result: Result{Outcomes: map[string]int64{}, seen: map[string]struct{}{}, Windows: make([]Window, windows)}}
+	if c.Method == "" {
+		c.Method = http.MethodGet
+		if len(c.Bodies) > 0 {
+			c.Method = http.MethodPost
+		}
+	}
+	l := &loader{config: c, doer: d, start: time.Now(), result: Result{Outcomes: map[string]int64{}, seen: map[what]struct{}{}, Windows: make([]Window, windows)}}
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	if c.Observe != nil {
@@ -205,16 +216,16 @@ func (l *loader) open(ctx context.Context) {
 			l.sent(time.Since(l.start))
 			return
 		}
-		address := m.pick(n)
+		w := l.what(m, n)
 		select {
 		case room <- struct{}{}:
-			l.intend(address, intended, false)
+			l.intend(w, intended, false)
 			flying.Go(func() {
-				l.send(ctx, address, intended)
+				l.send(ctx, w, intended)
 				<-room
 			})
 		default:
-			l.intend(address, intended, true)
+			l.intend(w, intended, true)
 		}
 	}
 	l.sent(c.Duration)
@@ -232,12 +243,12 @@ func (l *loader) closed(ctx context.Context) {
 		workers.Go(func() {
 			for time.Now().Before(end) && ctx.Err() == nil {
 				l.mu.Lock()
-				address := m.pick(n)
+				w := l.what(m, n)
 				n++
 				l.mu.Unlock()
 				now := time.Now()
-				l.intend(address, now, false)
-				l.send(ctx, address, now)
+				l.intend(w, now, false)
+				l.send(ctx, w, now)
 			}
 		})
 	}
@@ -257,12 +268,22 @@ func (l *loader) window(intended time.Time) *Window {
 	return &l.result.Windows[max(0, min(i, windows-1))]
 }
 
-func (l *loader) intend(address string, intended time.Time, unsent bool) {
+// what is what one request sends.
+type what struct {
+	address string
+	body    int // of Config.Bodies
+}
+
+func (l *loader) what(m *mix, n int) what {
+	return what{m.pick(n), n % max(1, len(l.config.Bodies))}
+}
+
+func (l *loader) intend(w what, intended time.Time, unsent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.result.Intended++
 	l.window(intended).Intended++
-	l.result.seen[address] = struct{}{}
+	l.result.seen[w] = struct{}{}
 	if unsent {
 		l.result.Unsent++
 		l.result.Outcomes["not sent"]++
@@ -270,8 +291,8 @@ func (l *loader) intend(address string, intended time.Time, unsent bool) {
 }
 
 // send sends one request and counts what comes of it.
-func (l *loader) send(ctx context.Context, address string, intended time.Time) {
-	status, size, err := l.exchange(ctx, address)
+func (l *loader) send(ctx context.Context, sent what, intended time.Time) {
+	status, size, err := l.exchange(ctx, sent)
 	took := time.Since(intended)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -290,6 +311,10 @@ func (l *loader) send(ctx context.Context, address string, intended time.Time) {
 	}
 	r.Answered++
 	r.Outcomes[strconv.Itoa(status)]++
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		r.Refusals.Add(took)
+		return
+	}
 	r.Histogram.Add(took)
 	w.Histogram.Add(took)
 	if status >= 200 && status < 400 {
@@ -302,10 +327,14 @@ func (l *loader) send(ctx context.Context, address string, intended time.Time) {
 	}
 }
 
-func (l *loader) exchange(ctx context.Context, address string) (status int, size int64, err error) {
+func (l *loader) exchange(ctx context.Context, w what) (status int, size int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.config.Timeout)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	var body io.Reader
+	if len(l.config.Bodies) > 0 {
+		body = bytes.NewReader(l.config.Bodies[w.body])
+	}
+	r, err := http.NewRequestWithContext(ctx, l.config.Method, w.address, body)
 	if err != nil {
 		return 0, 0, fault.New(fault.Invalid, "load.exchange", "%w", err)
 	}

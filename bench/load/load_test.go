@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -195,6 +197,51 @@ func TestRun_KeepsClientsBusy(t *testing.T) {
 	r, err := load.Run(t.Context(), c, server.Client())
 	if err != nil || r.Good == 0 || r.Outcomes["418"] == 0 || r.Good+r.Outcomes["418"] != r.Intended || most > 3 {
 		t.Errorf("got %+v, %v, %d at once", r, err, most)
+	}
+}
+
+// Files of a folder by name, hidden ones and folders left out; requests take them
+// in turn, as POST, and what is refused is counted apart.
+func TestRun_SendsBodiesInTurnAndCountsRefusalsApart(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{"b": "two", "a": "one", ".hidden": "no"} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(folder, "c"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := load.Bodies([]string{folder, filepath.Join(folder, "b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got sync.Map
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got.Store(r.Method+" "+string(body), true)
+		if string(body) == "two" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	c := load.DefaultConfig()
+	c.Targets, c.Bodies, c.Clients, c.Duration = []load.Target{{URL: server.URL, Weight: 1}}, bodies, 2, 100*time.Millisecond
+	r, err := load.Run(t.Context(), c, server.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"POST one", "POST two"} {
+		if _, sent := got.Load(want); !sent {
+			t.Errorf("%q was not sent", want)
+		}
+	}
+	// Of three bodies in turn one is answered and two are refused.
+	if r.Distinct != 3 || r.Refusals.Count() != r.Outcomes["503"] || r.Histogram.Count() != r.Good || r.Good == 0 || r.Refusals.Count() < r.Good {
+		t.Errorf("got %+v: %d refused", r, r.Refusals.Count())
+	}
+	if _, err := load.Bodies([]string{filepath.Join(folder, "c")}); err == nil || !strings.Contains(err.Error(), "no file in it") {
+		t.Errorf("an empty folder: %v", err)
 	}
 }
 

@@ -17,10 +17,11 @@ import (
 
 // keeper carries what was measured of models over a restart.
 type keeper struct {
-	store  *profile.Store // nil: nothing is kept
-	device inference.Named
-	log    *slog.Logger
-	kept   map[profile.Key]profile.Profile // as it was last written; of the goroutine that writes
+	store    *profile.Store // nil: nothing is kept
+	device   inference.Named
+	provider string
+	log      *slog.Logger
+	kept     map[profile.Key]profile.Profile // as it was last written; of the goroutine that writes
 }
 
 // newKeeper returns nil where nothing is to be kept, or the engine cannot say
@@ -30,13 +31,13 @@ func newKeeper(cfg Config, engine inference.Engine) *keeper {
 	if cfg.Profiles == nil || !named {
 		return nil
 	}
-	return &keeper{store: cfg.Profiles, device: device, log: cfg.Log, kept: map[profile.Key]profile.Profile{}}
+	return &keeper{store: cfg.Profiles, device: device, provider: engine.Provider(), log: cfg.Log, kept: map[profile.Key]profile.Profile{}}
 }
 
 func (k *keeper) key(m models.Model) profile.Key {
 	key := profile.Key{Model: m.File, Device: k.device.Device(), Runtime: k.device.Runtime()}
 	var switches []string
-	if m.Session.MemoryPattern {
+	if m.Planned(k.provider) {
 		switches = append(switches, "memory pattern")
 	}
 	for provider, options := range map[string]map[string]string{"cuda": m.Session.CUDA, "tensorrt": m.Session.TensorRT} {

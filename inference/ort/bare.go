@@ -10,73 +10,48 @@ import (
 	"focal/models"
 )
 
-// Bare is how long a model takes without anything of focal's round it.
+// Bare is a model with nothing of focal's round it, which everything else is held
+// against: a session with ONNX Runtime's own defaults and its own arena, on this
+// engine's device and with as many threads a run. Of a card the provider has no
+// option but its number.
 type Bare struct {
-	Load  time.Duration   // of the session
-	First time.Duration   // run
-	Runs  []time.Duration // after it
+	// Load is how long it took to make the session.
+	Load time.Duration
+
+	session *onnx.DynamicAdvancedSession
+	outputs int
 }
 
-// RunBare is what everything else is held against: a session of m's file with
-// ONNX Runtime's own defaults on this engine's device, its own arena, and n runs
-// one after the other of one input, whose outputs it allocates. Nothing else may
-// run meanwhile. Of a card the provider has no option but its number.
-func (e *Engine) RunBare(m models.Model, inputs []models.Tensor, n int) (b Bare, err error) {
-	const op = "ort.RunBare"
+// OpenBare makes a bare session of m. Whoever calls closes it.
+func (e *Engine) OpenBare(m models.Model) (*Bare, error) {
+	const op = "ort.OpenBare"
 	if e.card != nil {
 		defer processSignals.keep()()
 	}
 	in, out, err := e.ports(m)
 	if err != nil {
-		return b, err
+		return nil, err
 	}
 	options, err := e.bareOptions()
 	if err != nil {
-		return b, classify(op, fault.Internal, err)
+		return nil, classify(op, fault.Internal, err)
 	}
 	defer options.Destroy()
 	began := time.Now()
-	s, err := onnx.NewDynamicAdvancedSession(m.Path, in, out, options)
+	s, err := open(m, in, out, options)
 	if err != nil {
-		return b, classify(op, fault.Internal, err)
+		return nil, classify(op, fault.Internal, err)
 	}
-	defer s.Destroy()
-	b.Load = time.Since(began)
-	values := make([]onnx.Value, len(inputs))
-	for i, t := range inputs {
-		v, err := onnx.NewTensor(onnx.Shape(t.Shape), t.Data)
-		if err != nil {
-			return b, classify(op, fault.Internal, err)
-		}
-		defer v.Destroy()
-		values[i] = v
-	}
-	for i := range n + 1 {
-		results := make([]onnx.Value, len(out))
-		began := time.Now()
-		err := s.Run(values, results)
-		took := time.Since(began)
-		for _, r := range results {
-			if r != nil {
-				_ = r.Destroy()
-			}
-		}
-		if err != nil {
-			return b, classify(op, fault.Internal, err)
-		}
-		if i == 0 {
-			b.First = took
-		} else {
-			b.Runs = append(b.Runs, took)
-		}
-	}
-	return b, nil
+	return &Bare{time.Since(began), s, len(out)}, nil
 }
 
 func (e *Engine) bareOptions() (*onnx.SessionOptions, error) {
 	o, err := onnx.NewSessionOptions()
-	if err != nil || e.card == nil {
-		return o, err
+	if err != nil {
+		return nil, err
+	}
+	if e.card == nil {
+		return o, o.SetIntraOpNumThreads(e.config.Threads)
 	}
 	p, err := onnx.NewCUDAProviderOptions()
 	if err != nil {
@@ -88,6 +63,40 @@ func (e *Engine) bareOptions() (*onnx.SessionOptions, error) {
 	}
 	return o, o.AppendExecutionProviderCUDA(p)
 }
+
+// Loop runs inputs one time after the other, as long as more says so before each,
+// and returns how long each run took. C allocates the outputs, and nobody looks
+// at them. Several loops may go side by side.
+func (b *Bare) Loop(inputs []models.Tensor, more func() bool) (runs []time.Duration, err error) {
+	const op = "ort.Bare"
+	values := make([]onnx.Value, len(inputs))
+	for i, t := range inputs {
+		v, err := onnx.NewTensor(onnx.Shape(t.Shape), t.Data)
+		if err != nil {
+			return nil, classify(op, fault.Internal, err)
+		}
+		defer v.Destroy()
+		values[i] = v
+	}
+	for more() {
+		results := make([]onnx.Value, b.outputs)
+		began := time.Now()
+		err := b.session.Run(values, results)
+		runs = append(runs, time.Since(began))
+		for _, r := range results {
+			if r != nil {
+				_ = r.Destroy()
+			}
+		}
+		if err != nil {
+			return nil, classify(op, fault.Internal, err)
+		}
+	}
+	return runs, nil
+}
+
+// Close ends the session. No loop may be under way.
+func (b *Bare) Close() error { return b.session.Destroy() }
 
 // Held is what is taken of the card by this process, its context included, or
 // where the driver does not tell processes apart by all; on the CPU, by the C

@@ -3,6 +3,7 @@ package ort
 import (
 	"focal/inference"
 	"focal/inference/gpu"
+	"focal/models"
 )
 
 // OnFakeCard returns s, loaded on the CPU, as if it ran on a card: the whole way
@@ -38,3 +39,9 @@ func HeapInUse() int64 { return heapInUse() }
 
 // Begin begins a piece of work; its end says whether it was alone.
 func (e *Engine) Begin() (end func() (alone bool)) { return e.activity.begin() }
+
+// Proven reports whether a load of m leaves the warm-up out.
+func (e *Engine) Proven(m models.Model) bool {
+	_, ok := e.proven.names(m)
+	return ok && e.card == nil
+}

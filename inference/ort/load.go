@@ -19,7 +19,8 @@ import (
 // them differently: type, rank and known axes must agree. A file may have more
 // outputs than the manifest (U²-Net has its side outputs behind the one that
 // matters); they are not asked for. Then it runs batch 1 once, at the smallest
-// canvas. C cannot be stopped while it reads a file: ctx is looked at between
+// canvas; on the CPU only the first time that it sees a file, for whoever waits
+// would wait for two runs. C cannot be stopped while it reads a file: ctx is looked at between
 // the steps. Errors: fault.NotFound for no file, fault.Corrupt or
 // fault.Unsupported for a bad one, fault.Busy for want of memory.
 func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, error) {
@@ -51,17 +52,24 @@ func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
 			return nil, err
 		}
 	}
-	inputs, outputs, err := e.ports(m)
+	names, again := e.proven.names(m)
+	if !again {
+		var err error
+		if names.inputs, names.outputs, err = e.ports(m); err != nil {
+			return nil, err
+		}
+	}
+	s, err := e.create(m, names.inputs, names.outputs)
 	if err != nil {
 		return nil, err
 	}
-	s, err := e.create(m, inputs, outputs)
-	if err != nil {
-		return nil, err
+	if again && e.card == nil {
+		return s, nil
 	}
 	if err := s.warm(ctx, m); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	e.proven.add(m, names)
 	return s, nil
 }
 
@@ -164,12 +172,7 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 	}
 	defer e.free(options)
 	before := e.held()
-	var c *onnx.DynamicAdvancedSession
-	if m.Data != nil {
-		c, err = onnx.NewDynamicAdvancedSessionWithONNXData(m.Data, inputs, outputs, options)
-	} else {
-		c, err = onnx.NewDynamicAdvancedSession(m.Path, inputs, outputs, options)
-	}
+	c, err := open(m, inputs, outputs, options)
 	if err != nil {
 		return nil, classify("ort.Load", fault.Corrupt, err)
 	}
@@ -178,10 +181,17 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 	return &session{engine: e, c: c, inputs: m.Inputs, outputs: m.Outputs, rest: rest, known: newKnown()}, nil
 }
 
+func open(m models.Model, inputs, outputs []string, o *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {
+	if m.Data != nil {
+		return onnx.NewDynamicAdvancedSessionWithONNXData(m.Data, inputs, outputs, o)
+	}
+	return onnx.NewDynamicAdvancedSession(m.Path, inputs, outputs, o)
+}
+
 // options are those of a session of m, whose inputs have these names in the
 // file. Whoever calls frees them.
 func (e *Engine) options(m models.Model, inputs []string) (*onnx.SessionOptions, error) {
-	o, err := sessionOptions(e.config.Threads, m.Session.MemoryPattern)
+	o, err := sessionOptions(e.config.Threads, m.Planned(e.Provider()))
 	if err != nil {
 		return nil, classify("ort.Load", fault.Internal, err)
 	}

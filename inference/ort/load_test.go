@@ -2,13 +2,16 @@ package ort_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"focal/core/fault"
+	"focal/core/pixel"
 	"focal/inference/ort"
 	"focal/models"
 )
@@ -138,5 +141,48 @@ func TestConfig_RefusesWhatCannotWork(t *testing.T) {
 		if _, err := ort.Open(c); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: got %v, want fault.Invalid", name, err)
 		}
+	}
+}
+
+// Who waits for a model that had to leave waits for one run, not for two.
+func TestLoad_RunsAFileForNobodyOnlyOnce(t *testing.T) {
+	m := model(t, "ultralight_rfb_320")
+	data, err := os.ReadFile(m.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.File = sha256.Sum256(data)
+	if engine.Proven(m) {
+		t.Fatal("a file that was never loaded counts as one that runs")
+	}
+	in := []models.Tensor{{Shape: []int64{1, 3, 240, 320}, Data: make([]float32, 3*240*320)}}
+	for i := range in[0].Data {
+		in[0].Data[i] = float32(i%255) / 255
+	}
+	var first []models.Tensor
+	for round := range 2 {
+		s := load(t, m)
+		if !engine.Proven(m) && *device == "cpu" {
+			t.Error("a file that was loaded does not count as one that runs")
+		}
+		got, err := s.Run(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			first = got
+		} else if !reflect.DeepEqual(got, first) {
+			t.Error("loaded again, it answers otherwise")
+		}
+	}
+	other := m
+	other.Outputs = m.Outputs[:1]
+	if engine.Proven(other) {
+		t.Error("what was proven of one manifest counts for another")
+	}
+	other = m
+	other.File = pixel.Digest{}
+	if load(t, other); engine.Proven(other) {
+		t.Error("a file without a digest counts as one that runs")
 	}
 }

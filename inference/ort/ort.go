@@ -79,6 +79,7 @@ type Engine struct {
 	library  string
 	arena    *arena
 	atOpen   int64 // C heap before the first session
+	proven   proven
 	live     atomic.Int64
 	activity activity
 }

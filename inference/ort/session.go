@@ -120,17 +120,17 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor, room inferenc
 	}
 	switch {
 	case s.engine.card != nil && room == inference.Room{}:
-		return s.attempt(ctx, inputs, true)
+		return s.attempt(ctx, inputs, besides{shrink: true})
 	case s.engine.card != nil:
 		return s.within(ctx, inputs, room)
 	}
 	arena, u := s.engine.arena, use{s, shapesOf(inputs)}
 	bytes, clean, err := arena.begin(u, room, s.measure(u.shape))
 	if err == nil {
-		outputs, held, err = s.attempt(ctx, inputs, false)
+		outputs, held, err = s.attempt(ctx, inputs, besides{measure: clean})
 		if fault.Is(err, fault.Busy) && !clean {
 			if err = arena.trim(); err == nil {
-				outputs, held, err = s.attempt(ctx, inputs, false)
+				outputs, held, err = s.attempt(ctx, inputs, besides{})
 			}
 		}
 	}
@@ -141,15 +141,18 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor, room inferenc
 	if err != nil {
 		return nil, 0, err
 	}
-	if !clean {
-		held = 0
-	}
 	return outputs, held, nil
 }
 
+// besides is what an attempt does besides running.
+type besides struct {
+	shrink  bool // on a card: its end gives back what runs have taken
+	measure bool // on the CPU: the heap is read, which stops all that allocate
+}
+
 // attempt runs C once, and returns by how many bytes more the device holds, where
-// that was read. On a card its end can give back what runs have taken.
-func (s *session) attempt(ctx context.Context, inputs []models.Tensor, shrink bool) (outputs []models.Tensor, held int64, err error) {
+// that was read.
+func (s *session) attempt(ctx context.Context, inputs []models.Tensor, do besides) (outputs []models.Tensor, held int64, err error) {
 	const op = "ort.Run"
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -165,12 +168,17 @@ func (s *session) attempt(ctx context.Context, inputs []models.Tensor, shrink bo
 		return nil, 0, classify(op, fault.Internal, err)
 	}
 	if s.engine.card != nil {
-		outputs, held, err = s.runOnCard(ctx, values, inputs, shrink)
+		outputs, held, err = s.runOnCard(ctx, values, inputs, do.shrink)
 	} else {
-		before := heapInUse()
+		before := int64(0)
+		if do.measure {
+			before = heapInUse()
+		}
 		results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
 		err = s.call(ctx, values, results, "")
-		held = max(0, heapInUse()-before)
+		if do.measure {
+			held = max(0, heapInUse()-before)
+		}
 		var bad error
 		outputs, bad = s.take(results, inputs[0].Shape[0])
 		err = cmp.Or(err, bad)

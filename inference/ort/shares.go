@@ -124,7 +124,7 @@ func (s *session) giveBack() error {
 	if !open {
 		return nil
 	}
-	_, _, err := s.attempt(context.Background(), s.zeros(), true)
+	_, _, err := s.attempt(context.Background(), s.zeros(), besides{shrink: true})
 	if err != nil {
 		return fault.New(fault.KindOf(err), "ort.Trim", "%w", err)
 	}
@@ -143,12 +143,12 @@ func (s *session) within(ctx context.Context, inputs []models.Tensor, room infer
 	if err := giveBack(others); err != nil {
 		return nil, 0, err
 	}
-	outputs, held, err = s.attempt(ctx, inputs, false)
+	outputs, held, err = s.attempt(ctx, inputs, besides{})
 	if fault.Is(err, fault.Busy) {
 		if bad := shares.trim(); bad != nil {
 			return nil, 0, errors.Join(err, bad)
 		}
-		outputs, held, err = s.attempt(ctx, inputs, false)
+		outputs, held, err = s.attempt(ctx, inputs, besides{})
 	}
 	return outputs, held, err
 }

@@ -50,6 +50,9 @@ func (p *profile) observe(now time.Time, n int, d, slot time.Duration, bytes int
 		known = true
 	case known && alone && p.sizes[at].alone == 0:
 		p.sizes[at].time = d
+	case known && p.sizes[at].alone == 0: // on a busy device guesses are all there is
+		guess := time.Duration(float64(d) / p.slow.mean())
+		p.sizes[at].time += (guess - p.sizes[at].time) / refine
 	case known && alone:
 		p.sizes[at].time += (d - p.sizes[at].time) / refine
 	}
@@ -96,9 +99,13 @@ func (p *profile) runTime(n int) (time.Duration, bool) {
 }
 
 // pays returns the smallest batch of at most n that is about as fast an item
-// as one of n. While only one size is known it is n: trying is how it learns.
+// as one of n. It learns by trying: first one item, which everything else is
+// held against, then n.
 func (p *profile) pays(n int) int {
-	if len(p.sizes) < 2 {
+	switch {
+	case len(p.sizes) == 0 || p.sizes[0].n > 1:
+		return min(n, 1)
+	case len(p.sizes) == 1:
 		return n
 	}
 	perItem := func(n int) float64 {

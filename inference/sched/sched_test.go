@@ -37,6 +37,15 @@ func large(id ModelID) Spec { return Spec{ID: id, MaxBatch: 8, Rest: 600, Run: 1
 
 const ms = time.Millisecond
 
+// ranOnce is what is known of a model after one run of one item on each canvas.
+func ranOnce(canvases ...Canvas) Measured {
+	var m Measured
+	for _, c := range canvases {
+		m.Runs = append(m.Runs, MeasuredRun{Canvas: c, Batch: 1, Time: 10 * ms, Runs: 1})
+	}
+	return m
+}
+
 func TestScheduler_LoadsOnTheFirstRequestAndRunsIt(t *testing.T) {
 	w := newWorld(t, nil, small("a"))
 	w.ask("a")
@@ -63,6 +72,28 @@ func TestScheduler_FormsTheBatchWhileTheDeviceIsBusy(t *testing.T) {
 	w.expect(t, "run a [3 4 5]")
 }
 
+// Everything is held against one item, so that is what runs first, however many
+// wait: with nothing but a batch known, nobody could say whether it pays.
+func TestScheduler_LearnsWhatOneItemTakesBeforeItBatches(t *testing.T) {
+	w := newWorld(t, nil, small("a"))
+	for range 5 {
+		w.ask("a")
+	}
+	w.loaded("a", Loaded{})
+	w.expect(t, "load a", "run a [1]")
+	w.pass(100 * ms)
+	w.doneAll()
+	w.expect(t, "run a [2 3 4 5]")
+	w.pass(400 * ms) // no faster an item
+	w.doneAll()
+	for range 3 {
+		w.ask("a")
+	}
+	w.expect(t, "run a [6]")
+	w.doneAll()
+	w.expect(t, "run a [7]")
+}
+
 func TestScheduler_SkipsTheCancelledWhenABatchForms(t *testing.T) {
 	w := newWorld(t, nil, small("a"))
 	w.resident("a")
@@ -79,6 +110,7 @@ func TestScheduler_SkipsTheCancelledWhenABatchForms(t *testing.T) {
 
 func TestScheduler_NeverMixesCanvases(t *testing.T) {
 	w := newWorld(t, nil, small("a"))
+	w.s.OnMeasured(w.now, "a", ranOnce("s", "l"))
 	w.resident("a")
 	w.ask("a")
 	for _, c := range []Canvas{"s", "l", "s", "l"} {
@@ -93,6 +125,7 @@ func TestScheduler_WaitsMaxDelayForCompany(t *testing.T) {
 	spec := small("a")
 	spec.MaxBatch, spec.MaxDelay = 3, 20*ms
 	w := newWorld(t, nil, spec)
+	w.s.OnMeasured(w.now, "a", ranOnce("c"))
 	w.ask("a")
 	w.loaded("a", Loaded{})
 	w.pass(19 * ms)
@@ -100,6 +133,7 @@ func TestScheduler_WaitsMaxDelayForCompany(t *testing.T) {
 	w.ask("a")
 	w.pass(1 * ms)
 	w.expect(t, "run a [1 2]")
+	w.pass(11 * ms)
 	w.doneAll()
 	for range 3 {
 		w.ask("a")
@@ -240,6 +274,7 @@ func TestScheduler_UnloadsNothingThatRuns(t *testing.T) {
 
 func TestScheduler_CollatesABABIntoAABB(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.MinResidence = 0 }, large("a"), large("b"))
+	w.s.OnMeasured(w.now, "b", ranOnce("c"))
 	w.resident("a")
 	w.ask("a")
 	for _, m := range []ModelID{"b", "a", "b", "a", "b"} {
