@@ -30,6 +30,7 @@ import (
 	"focal/core/fault"
 	"focal/core/pixel"
 	"focal/inference"
+	"focal/inference/blackbox"
 	"focal/inference/profile"
 	"focal/inference/sched"
 	"focal/models"
@@ -82,6 +83,9 @@ type Config struct {
 	Profiles  *profile.Store
 	KeepEvery time.Duration
 	Adapters  Adapters
+	// Blackbox outlives a process that crashes and tells the next one what was on
+	// the device; nil: nothing does.
+	Blackbox *blackbox.Box
 	// Reason is why the device is not the one that was hoped for; Status says it.
 	Reason string
 	// OnLost is called, once, when the device or the runtime does not work any
@@ -261,6 +265,7 @@ func (h *Host) Close(ctx context.Context) error {
 	h.once.Do(func() { close(h.closed) })
 	h.watchers.Wait()
 	h.loop.workers.Wait()
+	h.cfg.Blackbox.Close()
 	h.cancel()
 	return err
 }

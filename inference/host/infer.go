@@ -24,7 +24,7 @@ func (h *Host) facts(m *served, out outcome) inference.Facts {
 // infer runs one prepared look and decodes its outputs.
 func (h *Host) infer(ctx context.Context, q question, deadline time.Time, look pixel.Size, p models.Prepared) (answer, error) {
 	it := item{inputs: []models.Tensor{p.Tensor}, fill: func(into []float32) { q.model.fill(p, into) }}
-	r := sched.Request{Class: q.class, Priority: q.priority, Deadline: deadline}
+	r := sched.Request{Class: q.class, Priority: q.priority, Deadline: deadline, Key: q.blame()}
 	out, err := h.loop.submit(ctx, q.model, r, it)
 	if err != nil {
 		return answer{}, err
@@ -110,6 +110,9 @@ func (h *Host) runAll(ctx context.Context, m *served, items [][]models.Tensor, r
 	for i, inputs := range items {
 		group.Go(func() (err error) {
 			asked := sched.Request{Class: r.Class, Priority: r.Priority, Deadline: deadline}
+			if h.cfg.Blackbox != nil {
+				asked.Key = blameTensors(m, inputs)
+			}
 			outs[i], err = h.loop.submit(ctx, m, asked, item{inputs: inputs})
 			return err
 		})

@@ -9,6 +9,7 @@ import (
 
 	"focal/core/fault"
 	"focal/inference"
+	"focal/inference/blackbox"
 	"focal/inference/sched"
 	"focal/models"
 )
@@ -18,6 +19,7 @@ type job struct {
 	id      sched.RequestID
 	model   string
 	item    item
+	key     sched.Key
 	arrived time.Time
 	started time.Time    // of its last run
 	reply   chan outcome // buffered 1: the loop waits for nobody
@@ -39,6 +41,7 @@ type loop struct {
 	log        *slog.Logger
 	metrics    *metrics
 	statistics *statistics
+	box        *blackbox.Box
 	abort      context.Context // ends runs and loads when Close has run out of time
 	inbox      chan func(now time.Time)
 	ended      chan struct{}  // closed when run returns
@@ -64,7 +67,7 @@ var _ sched.Effects = (*loop)(nil)
 
 func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *catalog, m *metrics, s *statistics) (*loop, error) {
 	l := &loop{
-		engine: engine, catalog: c, log: cfg.Log, metrics: m, statistics: s, abort: abort,
+		engine: engine, catalog: c, log: cfg.Log, metrics: m, statistics: s, box: cfg.Blackbox, abort: abort,
 		inbox: make(chan func(time.Time)), ended: make(chan struct{}),
 		known:    map[sched.ModelID]models.Model{},
 		sessions: map[sched.ModelID]*resident{},
@@ -73,8 +76,13 @@ func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *cata
 		onLost:   cfg.OnLost,
 	}
 	var err error
-	l.sched, err = sched.New(cfg.Config, l)
-	return l, err
+	if l.sched, err = sched.New(cfg.Config, l); err != nil {
+		return nil, err
+	}
+	for _, c := range l.box.Crashes() {
+		l.sched.OnCrash(c.Key, c.Count, c.Last)
+	}
+	return l, nil
 }
 
 // run handles one event after the other until the scheduler has ended.
@@ -118,14 +126,14 @@ func (l *loop) snapshot() (sched.Snapshot, bool) {
 	return <-reply, true
 }
 
-// wouldRefuse returns why a request for m that came now would be refused.
-func (l *loop) wouldRefuse(m *served, class inference.Class, deadline time.Time) (err error) {
+// wouldRefuse returns why a request for q that came now would be refused.
+func (l *loop) wouldRefuse(q question, deadline time.Time) (err error) {
 	done := make(chan struct{})
 	if !l.do(func(now time.Time) {
 		defer close(done)
 		var why sched.Reason
-		if why, err = l.sched.WouldRefuse(now, m.spec.ID, "", class, deadline); err != nil {
-			l.metrics.refused(m.Name, why)
+		if why, err = l.sched.WouldRefuse(now, sched.Request{Model: q.model.spec.ID, Class: q.class, Deadline: deadline, Key: q.blame()}); err != nil {
+			l.metrics.refused(q.model.Name, why)
 		}
 	}) {
 		return closed()
@@ -144,7 +152,7 @@ func (l *loop) wouldRefuse(m *served, class inference.Class, deadline time.Time)
 // Only the loop knows which, so it is asked.
 func (l *loop) submit(ctx context.Context, m *served, r sched.Request, it item) (outcome, error) {
 	r.Canvas = canvasOf(it.inputs)
-	j := &job{model: m.Name, item: it, reply: make(chan outcome, 1)}
+	j := &job{model: m.Name, item: it, key: r.Key, reply: make(chan outcome, 1)}
 	r.Model = m.spec.ID
 	if !l.do(func(now time.Time) { l.admit(now, m, r, j) }) {
 		return outcome{}, closed()
@@ -202,7 +210,9 @@ func (l *loop) Load(id sched.ModelID) {
 	m := l.known[id]
 	began := l.now
 	l.workers.Go(func() {
+		leave := l.box.Enter(sched.LoadKey(id))
 		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.load(m) })
+		leave()
 		r := read(l.engine)
 		l.do(func(now time.Time) {
 			loaded := sched.Loaded{Err: err}

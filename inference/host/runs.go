@@ -15,15 +15,17 @@ import (
 // Run runs a batch, and comes back with OnDone.
 func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests []sched.RequestID) {
 	m, runs := l.known[id], l.runner(run, id)
-	items := make([]item, len(requests))
+	items, keys := make([]item, len(requests)), make([]sched.Key, len(requests))
 	for i, r := range requests {
 		j := l.jobs[r]
 		j.started = l.now
-		items[i] = j.item
+		items[i], keys[i] = j.item, j.key
 	}
 	ctx := l.stoppable(run)
 	l.workers.Go(func() {
+		leave := l.box.Enter(keys...)
 		done, err := guard(l.log, "run", func() (batch, error) { return runs.run(ctx, items) })
+		leave()
 		if err != nil && l.abort.Err() != nil {
 			err = closed() // stopped by us: nobody is to blame
 		}
@@ -74,6 +76,7 @@ func (l *loop) Lost(id sched.ModelID, running time.Duration) {
 
 func (l *loop) lost(err error) {
 	l.log.Error("inference has to start again", "err", err)
+	l.box.Clear() // the device is to blame, nothing that ran on it
 	if call := l.onLost; call != nil {
 		l.onLost = nil
 		l.workers.Go(func() { call(err) })
@@ -85,7 +88,9 @@ func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
 	m, runs := l.known[id], l.runner(run, id)
 	ctx := l.stoppable(run)
 	l.workers.Go(func() {
+		leave := l.box.Enter(sched.ProbeKey(id, c, n))
 		done, err := guard(l.log, "probe", func() (batch, error) { return runs.probe(ctx, c, n) })
+		leave()
 		if err != nil && l.abort.Err() == nil {
 			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
 		}

@@ -12,9 +12,10 @@ import (
 //  1. The service is closing.
 //  2. Nobody knows the model, or the class.
 //  3. The model failed to load and is left alone for a while.
-//  4. The model can never run within the budget, or not within what others left of it.
-//  5. Its class has the full number waiting for this model.
-//  6. Its answer is predicted to be late.
+//  4. The process has ended twice over this very request. (blame.go)
+//  5. The model can never run within the budget, or not within what others left of it.
+//  6. Its class has the full number waiting for this model.
+//  7. Its answer is predicted to be late.
 func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
 	const op = "sched.Arrive"
 	if s.closing { // 1
@@ -27,14 +28,17 @@ func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
 	if now.Before(m.retryAt) { // 3
 		return RefusedLoad, m.failed(now)
 	}
-	if why, err := s.never(m, r.Canvas); err != nil { // 4
+	if why, err := s.crashed(now, m, r); err != nil { // 4
+		return why, err
+	}
+	if why, err := s.never(m, r.Canvas); err != nil { // 5
 		return why, err
 	}
 	wait, known := s.predict(now, m, r.Canvas, r.Class)
-	if m.waiting(int(r.Class)) >= s.cfg.QueueLimit { // 5
+	if m.waiting(int(r.Class)) >= s.cfg.QueueLimit { // 6
 		return RefusedFull, fault.New(fault.Busy, op, "%d requests wait for model %s (--inference-queue)", s.cfg.QueueLimit, m.Name).After(retryAfter(wait))
 	}
-	if over := lateBy(now, r.Deadline, wait, known); over > 0 { // 6
+	if over := lateBy(now, r.Deadline, wait, known); over > 0 { // 7
 		return RefusedLate, late(m, over)
 	}
 	return "", nil
@@ -61,15 +65,15 @@ func lateBy(now, deadline time.Time, wait time.Duration, known bool) time.Durati
 // nil. An empty canvas stands for the slowest that has run lately. It changes
 // nothing and promises nothing: it is for saying so before anything is
 // decoded. A model that is not known yet is not refused.
-func (s *Scheduler) WouldRefuse(now time.Time, id ModelID, c Canvas, class inference.Class, deadline time.Time) (Reason, error) {
-	m := s.byID[id]
+func (s *Scheduler) WouldRefuse(now time.Time, r Request) (Reason, error) {
+	m := s.byID[r.Model]
 	if m == nil {
 		return "", nil
 	}
-	if c == "" {
-		c = m.slowest(now)
+	if r.Canvas == "" {
+		r.Canvas = m.slowest(now)
 	}
-	return s.admit(now, Request{Model: id, Canvas: c, Class: class, Deadline: deadline})
+	return s.admit(now, r)
 }
 
 func (m *model) slowest(now time.Time) Canvas {

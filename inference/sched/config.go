@@ -56,6 +56,10 @@ type Config struct {
 	// switches it off.
 	StuckFloor  time.Duration
 	StuckFactor int
+	// BlameRefuse is how long an input, or a model's load, is refused after the
+	// process has ended over it for the second time; BlameForget is how long a crash
+	// counts.
+	BlameRefuse, BlameForget time.Duration
 	// RateHalfLife is how fast past requests stop counting for a model's worth.
 	RateHalfLife time.Duration
 	// Backoff is the wait after a first failed load; it doubles up to
@@ -74,6 +78,7 @@ func DefaultConfig() Config {
 		Turn: 500 * time.Millisecond, MaxWait: 10 * time.Second, MinResidence: 100 * time.Millisecond, RateHalfLife: time.Minute,
 		ProbeLimit: time.Second,
 		StuckFloor: 30 * time.Second, StuckFactor: 10,
+		BlameRefuse: 10 * time.Minute, BlameForget: time.Hour,
 		Backoff: time.Second, MaxBackoff: time.Minute,
 	}
 }
@@ -89,6 +94,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("a negative duration in the scheduler's configuration")
 	case c.StuckFloor < 0 || c.StuckFactor < 1:
 		return fmt.Errorf("runs are stopped after %s and %d times their profile: want 0 (never) or more, and at least once", c.StuckFloor, c.StuckFactor)
+	case c.BlameRefuse < 0 || c.BlameForget < c.BlameRefuse:
+		return fmt.Errorf("blame for a crash refuses for %s and is forgotten after %s: want 0 or more, and not less", c.BlameRefuse, c.BlameForget)
 	case c.RateHalfLife <= 0 || c.Backoff <= 0 || c.MaxBackoff < c.Backoff:
 		return fmt.Errorf("rate half-life %s, back-off %s up to %s: want positive and rising", c.RateHalfLife, c.Backoff, c.MaxBackoff)
 	}

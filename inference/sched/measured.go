@@ -79,8 +79,9 @@ const probeRuns = 2
 //  2. The last run ended less than ProbeAfter ago: wait.
 //  3. Of the loaded models' canvases that have been used, the smallest batch, in
 //     powers of two up to Spec.Probe, that has not run alone probeRuns times.
-//  4. Not one that memory has refused, whose trial has failed, that is larger
-//     than the room that is free, or that would take longer than ProbeLimit.
+//  4. Not one that memory has refused, whose trial has failed or ended a process,
+//     that is larger than the room that is free, or that would take longer than
+//     ProbeLimit.
 func (s *Scheduler) probe(now time.Time) {
 	if s.cfg.ProbeAfter <= 0 || s.closing || len(s.runs) > 0 || s.claim != nil { // 1
 		return
@@ -95,7 +96,7 @@ func (s *Scheduler) probe(now time.Time) {
 			continue
 		}
 		for _, c := range slices.Sorted(maps.Keys(m.profiles)) {
-			n := s.worthProbing(m, c) // 3, 4
+			n := s.worthProbing(now, m, c) // 3, 4
 			if n == 0 {
 				continue
 			}
@@ -122,7 +123,7 @@ func (s *Scheduler) tryOut(now time.Time, m *model, c Canvas, n int) {
 // take longer than many runs, and a device that is never idle is tuned all the
 // same. One at a time, in a slot of its own beside the requests' runs.
 func (s *Scheduler) tune(now time.Time) {
-	if s.closing || len(s.runs) >= s.cfg.Slots || s.claim != nil {
+	if s.closing || s.alone || len(s.runs) >= s.cfg.Slots || s.claim != nil {
 		return
 	}
 	for _, u := range s.runs {
@@ -137,7 +138,7 @@ func (s *Scheduler) tune(now time.Time) {
 		for _, q := range m.order {
 			p := m.profile(q.canvas)
 			n := 2 * p.tuned
-			if n < 2 || q.len() < n || n > p.limit(m.MaxBatch) || p.avoid > 0 && n >= p.avoid || !s.fits(m, m.runBytes(q.canvas, n)) {
+			if n < 2 || q.len() < n || n > p.limit(m.MaxBatch) || p.avoid > 0 && n >= p.avoid || s.killer(now, m, q.canvas, n) || !s.fits(m, m.runBytes(q.canvas, n)) {
 				continue
 			}
 			s.tryOut(now, m, q.canvas, n)
@@ -147,7 +148,7 @@ func (s *Scheduler) tune(now time.Time) {
 }
 
 // worthProbing returns the batch size of m on c to be tried next, or 0.
-func (s *Scheduler) worthProbing(m *model, c Canvas) int {
+func (s *Scheduler) worthProbing(now time.Time, m *model, c Canvas) int {
 	p := m.profiles[c]
 	if p.last.IsZero() {
 		return 0
@@ -158,7 +159,7 @@ func (s *Scheduler) worthProbing(m *model, c Canvas) int {
 			continue
 		}
 		took, _ := p.alone(n)
-		if p.avoid > 0 && n >= p.avoid || took > s.cfg.ProbeLimit || !s.fits(m, m.runBytes(c, n)) {
+		if p.avoid > 0 && n >= p.avoid || s.killer(now, m, c, n) || took > s.cfg.ProbeLimit || !s.fits(m, m.runBytes(c, n)) {
 			return 0 // larger ones are no better
 		}
 		return n

@@ -172,6 +172,8 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 		return
 	}
 	took := now.Sub(m.since)
+	s.alone = false // this load, or nothing
+	s.clear(LoadKey(id))
 	s.books.give(m.booked)
 	m.booked = 0
 	if l.Err != nil { // 1

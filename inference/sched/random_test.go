@@ -38,13 +38,16 @@ func TestScheduler_KeepsItsPromisesOnALongRandomWalk(t *testing.T) {
 	if testing.Short() {
 		events = 20_000
 	}
-	for _, seed := range []uint64{0, 2, 3, 31} { // the last two have starved somebody before
+	for _, seed := range []uint64{0, 2, 3, 31, crashing} { // 3 and 31 have starved somebody before
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			walk(t, seed, events/4)
 		})
 	}
 }
+
+// crashing is the seed of a walk on which processes have ended.
+const crashing = 5
 
 func walk(t *testing.T, seed uint64, events int) {
 	w := newWorld(t, func(c *Config) {
@@ -61,6 +64,10 @@ func walk(t *testing.T, seed uint64, events int) {
 			if next, ok := w.replaced[spec.ID]; ok {
 				current[k].ID = next
 			}
+		}
+		if seed == crashing && i%100 == 99 && w.s.quiet() {
+			w.crashed(Key{byte(i/100 + 1), byte(i % 7), 1}, 1+i%3) // of requests to come
+			w.crashed(LoadKey(current[i%6].ID), 1)
 		}
 		switch k := e.rng.IntN(20); {
 		case i%3000 == 2999: // a file has changed
@@ -82,6 +89,9 @@ func walk(t *testing.T, seed uint64, events int) {
 			r := Request{
 				Model: current[min(e.rng.IntN(6), e.rng.IntN(6))].ID, Canvas: Canvas(fmt.Sprint(e.rng.IntN(3))),
 				Class: bothClasses[e.rng.IntN(2)], Priority: e.rng.IntN(9),
+			}
+			if seed == crashing {
+				r.Key = Key{byte(i / 100), byte(i % 7), 1}
 			}
 			if e.rng.IntN(3) == 0 {
 				r.Deadline = e.now.Add(time.Duration(e.rng.IntN(3000)-5) * time.Millisecond)

@@ -56,6 +56,8 @@ type Request struct {
 	Class    inference.Class
 	Priority int       // 1 is the highest; 0 means DefaultPriority
 	Deadline time.Time // zero: none
+	// Key is what is to blame if the process ends over it; zero: nothing.
+	Key Key
 }
 
 // Spec is what is declared of a model. Declared numbers count until they have
@@ -93,6 +95,7 @@ const (
 	RefusedLoad     Reason = "load_failed"
 	RefusedRun      Reason = "run_failed"
 	RefusedStuck    Reason = "stuck"
+	RefusedCrashed  Reason = "crashed"
 	RefusedClosing  Reason = "closing"
 	RefusedUnknown  Reason = "unknown_model"
 )
@@ -147,7 +150,9 @@ type Scheduler struct {
 	shares    shares
 	expiries  expiries
 	claim     *claim
-	idleSince time.Time // end of the last run that was no probe
+	crashes   map[Key]crash // held against what was on the device when the process ended
+	alone     bool          // a suspect runs or loads: nothing starts beside it
+	idleSince time.Time     // end of the last run that was no probe
 	wake      time.Time
 	closing   bool
 }
@@ -169,11 +174,11 @@ func New(cfg Config, do Effects) (*Scheduler, error) {
 
 // OnModel makes a model known, or changes what is declared of it.
 func (s *Scheduler) OnModel(now time.Time, spec Spec) {
-	s.declare(spec)
+	s.declare(now, spec)
 	s.settle(now)
 }
 
-func (s *Scheduler) declare(spec Spec) *model {
+func (s *Scheduler) declare(now time.Time, spec Spec) *model {
 	spec.MaxBatch = max(spec.MaxBatch, 1)
 	if spec.Instances <= 0 {
 		spec.Instances = s.cfg.Slots
@@ -185,6 +190,7 @@ func (s *Scheduler) declare(spec Spec) *model {
 		m = &model{Spec: spec, rate: rate{halfLife: s.cfg.RateHalfLife}, queues: map[Canvas]*queue{}, profiles: map[Canvas]*profile{}}
 		s.byID[spec.ID] = m
 		s.models = append(s.models, m)
+		s.backOff(now, m)
 	}
 	return m
 }
@@ -205,6 +211,7 @@ func (s *Scheduler) OnArrive(now time.Time, r Request) {
 		Request: r, queue: m.queue(r.Canvas), arrived: now,
 		rank:      rank(now, r.Priority, s.cfg.PriorityStep),
 		impatient: impatience(now, r.Deadline, s.cfg.Turn),
+		alone:     s.suspect(now, r.Key),
 	}
 	s.requests[r.ID] = q
 	s.enqueue(q)
@@ -310,10 +317,23 @@ func (s *Scheduler) settle(now time.Time) {
 }
 
 // startNext starts the first thing that can start, in the order in which the
-// queues are owed, and reports whether there was one.
+// queues are owed, and reports whether there was one. A suspect (blame.go) has
+// the device to itself: when it is its turn what is under way ends first, and
+// nothing starts beside it.
 func (s *Scheduler) startNext(now time.Time) bool {
+	if s.alone {
+		return false
+	}
 	for _, q := range s.owed(now) {
-		if q.len() > 0 && s.start(now, q) {
+		if q.len() == 0 {
+			continue
+		}
+		suspected := s.suspected(now, q)
+		if suspected && !s.quiet() {
+			return false
+		}
+		if s.start(now, q) {
+			s.alone = suspected
 			return true
 		}
 	}

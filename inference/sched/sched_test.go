@@ -455,10 +455,10 @@ func TestScheduler_RefusesAtOnceWhatWouldBeLate(t *testing.T) {
 	if after := w.expectRefused(t, late, RefusedLate, fault.Busy, "too late"); after != 50*ms {
 		t.Fatalf("retry after %s, want 50ms", after)
 	}
-	if why, err := w.s.WouldRefuse(w.now, "a", "", inference.ClassServer, w.now.Add(250*ms)); why != RefusedLate || fault.RetryAfter(err) != 50*ms {
+	if why, err := w.s.WouldRefuse(w.now, Request{Model: "a", Deadline: w.now.Add(250 * ms)}); why != RefusedLate || fault.RetryAfter(err) != 50*ms {
 		t.Fatalf("WouldRefuse does not agree: %s, %v", why, err)
 	}
-	if _, err := w.s.WouldRefuse(w.now, "a", "", inference.ClassServer, w.now.Add(350*ms)); err != nil {
+	if _, err := w.s.WouldRefuse(w.now, Request{Model: "a", Deadline: w.now.Add(350 * ms)}); err != nil {
 		t.Fatalf("WouldRefuse refuses what is in time: %v", err)
 	}
 }

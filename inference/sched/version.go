@@ -22,7 +22,7 @@ func (s *Scheduler) OnVersion(now time.Time, old ModelID, next Spec) {
 			m.retire(EvictedRetired)
 		}
 	}
-	m, was := s.declare(next), s.byID[old]
+	m, was := s.declare(now, next), s.byID[old]
 	m.Retired = false
 	switch {
 	case was == nil:
@@ -30,7 +30,7 @@ func (s *Scheduler) OnVersion(now time.Time, old ModelID, next Spec) {
 	case was.state != resident: // 1
 		m.replaces = was
 		s.takeOver(m)
-	case m.state == absent && !s.closing && s.loading() < s.cfg.Loads && s.fits(m, m.restBytes()+m.warmBytes()): // 2
+	case m.state == absent && !s.closing && !s.alone && !s.suspect(now, LoadKey(m.ID)) && s.loading() < s.cfg.Loads && s.fits(m, m.restBytes()+m.warmBytes()): // 2
 		m.replaces = was
 		s.load(now, m)
 	case m.state == loading:

@@ -91,6 +91,7 @@ func (w *world) Load(m ModelID) {
 		w.t.Fatalf("load of %s while it is %s", m, st)
 	}
 	w.state[m] = "loading"
+	w.apart()
 	w.note("load %s", m)
 	w.check()
 }
@@ -133,6 +134,7 @@ func (w *world) Run(r RunID, m ModelID, c Canvas, requests []RequestID) {
 	}
 	run := batchRun{id: r, model: m, canvas: c, requests: slices.Clone(requests)}
 	w.runs[r] = run
+	w.apart()
 	w.started = append(w.started, run)
 	w.note("run %s %v", m, requests)
 	w.check()
@@ -148,6 +150,7 @@ func (w *world) Probe(r RunID, m ModelID, c Canvas, n int) {
 		}
 	}
 	w.runs[r] = batchRun{id: r, model: m, canvas: c, n: n}
+	w.apart()
 	w.note("probe %s %s %d", m, c, n)
 	w.check()
 }
@@ -219,6 +222,30 @@ func (w *world) check() {
 	}
 	if running > snap.Slots {
 		w.t.Fatalf("%d runs on %d slots", running, snap.Slots)
+	}
+}
+
+// apart checks that a suspect has the device to itself.
+func (w *world) apart() {
+	under, suspects := len(w.runs), 0
+	for m, state := range w.state {
+		if state == "loading" {
+			under++
+			if w.s.suspect(w.now, LoadKey(m)) {
+				suspects++
+			}
+		}
+	}
+	for _, run := range w.runs {
+		for _, id := range run.requests {
+			if w.s.suspect(w.now, w.s.requests[id].Key) {
+				suspects++
+				under += len(run.requests) - 1
+			}
+		}
+	}
+	if suspects > 0 && under > 1 {
+		w.t.Fatalf("%d suspects among %d under way: %v", suspects, under, w.runs)
 	}
 }
 

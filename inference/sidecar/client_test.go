@@ -162,7 +162,7 @@ func (l *oneConn) Accept() (net.Conn, error) {
 func (l *oneConn) Close() error   { return nil }
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Net: "unix"} }
 
-func TestClient_AsksOnceMoreWhenTheConnectionBreaks(t *testing.T) {
+func TestClient_AsksTwiceMoreWhenTheConnectionBreaks(t *testing.T) {
 	live := serve(t, sidecar.DefaultConfig(), &clienttest.Stub{}, nil)
 	for _, c := range []struct {
 		name   string
@@ -171,7 +171,8 @@ func TestClient_AsksOnceMoreWhenTheConnectionBreaks(t *testing.T) {
 		fails  bool
 	}{
 		{"Once", 1, 0, false},
-		{"Twice", 2, fault.Unavailable, true},
+		{"Twice", 2, 0, false},
+		{"Thrice", 3, fault.Unavailable, true},
 		{"Always", 50, fault.Unavailable, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -181,8 +182,8 @@ func TestClient_AsksOnceMoreWhenTheConnectionBreaks(t *testing.T) {
 			if c.fails && !fault.Is(err, c.kind) || !c.fails && err != nil {
 				t.Errorf("error is %v", err)
 			}
-			if n := len(requests); n != min(c.breaks, 2) {
-				t.Errorf("%d requests went to a dying sidecar, want %d", n, min(c.breaks, 2))
+			if n := len(requests); n != min(c.breaks, 3) {
+				t.Errorf("%d requests went to a dying sidecar, want %d", n, min(c.breaks, 3))
 			}
 		})
 	}

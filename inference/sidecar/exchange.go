@@ -51,18 +51,23 @@ var (
 	errBroken = errors.New("the connection broke")
 )
 
+// tries is how often a question is sent whose connection breaks. A question may
+// end the sidecar twice: from then on it is refused by name (host.Config.Blackbox),
+// and whoever was in the same boat is answered.
+const tries = 3
+
 // exchange sends m and reads the answer. Where the connection broke the sidecar
 // was killed over it: once more, over a fresh connection, which waits in the
 // listener's backlog until the next sidecar is there or the caller's time is
 // over. The kept connections lead to the dead one too and are dropped first.
-// Where that breaks too the question itself may be what kills.
-func (c *Client) exchange(ctx context.Context, m message) (response, error) {
-	got, err := c.once(ctx, m)
-	if !errors.Is(err, errBroken) {
-		return got, err
+func (c *Client) exchange(ctx context.Context, m message) (got response, err error) {
+	for range tries {
+		if got, err = c.once(ctx, m); !errors.Is(err, errBroken) {
+			break
+		}
+		c.http.CloseIdleConnections()
 	}
-	c.http.CloseIdleConnections()
-	return c.once(ctx, m)
+	return got, err
 }
 
 // once sends m and reads the answer:

@@ -53,6 +53,8 @@ func play(role, file string) error {
 	switch role {
 	case "serve":
 		return serveStub(&clienttest.Stub{})
+	case "mortal":
+		return serveMortal()
 	case "die-once":
 		// The first child takes pictures and answers none.
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL, 0o600)
@@ -108,6 +110,10 @@ func serveStub(client inference.Client) error {
 	if err != nil {
 		return err
 	}
+	return serveAs(i, client)
+}
+
+func serveAs(i *Inheritance, client inference.Client) error {
 	s, err := sidecar.New(sidecar.DefaultConfig(), client, nil)
 	if err != nil {
 		return err

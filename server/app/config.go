@@ -25,6 +25,7 @@ type InferenceConfig struct {
 	Redis           string            // URL of the server that shares results; empty: none
 	RedisTTL        time.Duration     // how long it keeps one that nobody asks for
 	Workers         int               // runs side by side on the CPU
+	Blackbox        string            // a file that outlives a crash and says what was on the device; empty: none
 	Queue           int               // requests that may wait for one model, for each class
 }
 

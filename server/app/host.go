@@ -57,6 +57,7 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
 	h.Metrics, h.Reason = metrics, engine.Reason()
 	h.OnLost = func(error) { os.Exit(exitLost) } // a supervisor starts it again; the host has logged why
+	h.Blackbox = openBlackbox(c.Blackbox)
 	if h.Profiles, err = profilesOf(repository); err != nil {
 		return nil, err
 	}

@@ -77,6 +77,7 @@ func listenAt(address string) (net.Listener, error) {
 func (s *Sidecar) build(c SidecarConfig) error {
 	registry := newRegistry()
 	var err error
+	c.Models.Blackbox = blackboxOf(s.listeners[0].Addr(), c.Models.Models)
 	if s.host, err = OpenInference(c.Models, registry); err != nil {
 		return err
 	}

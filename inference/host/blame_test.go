@@ -1,0 +1,100 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"focal/core/fault"
+	"focal/inference"
+	"focal/inference/blackbox"
+	"focal/inference/fake"
+)
+
+func boxAt(t *testing.T, path string) *blackbox.Box {
+	t.Helper()
+	b, err := blackbox.Open(path, time.Now(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A process that ends in the middle of a run leaves the file as it is then.
+func TestHost_RefusesWhatTwoProcessesHaveEndedOver(t *testing.T) {
+	for name, ask := range map[string]func(context.Context, *Host, byte) error{
+		"Picture": func(ctx context.Context, h *Host, n byte) error {
+			_, err := h.Faces(ctx, inference.FacesRequest{Subject: photo(n, 80)})
+			return err
+		},
+		"Tensors": func(ctx context.Context, h *Host, n byte) error {
+			r := raw("detector", 1)
+			r.Inputs[0].Data[0] = float32(n)
+			_, err := h.Infer(ctx, r)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, kept := filepath.Join(t.TempDir(), "box"), []byte(nil)
+			process := func(test func(*testing.T, *house)) {
+				if err := os.WriteFile(path, kept, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				open(t, func(c *Config) { c.Blackbox = boxAt(t, path) }, test)
+			}
+			for range 2 {
+				process(func(t *testing.T, h *house) {
+					gate, answered := fake.NewGate(), make(chan error)
+					h.engine.Set("detector", fake.Script{RunGate: gate})
+					go func() { answered <- ask(t.Context(), h.Host, 7) }()
+					gate.Came()
+					var err error
+					if kept, err = os.ReadFile(path); err != nil {
+						t.Fatal(err)
+					}
+					gate.Open()
+					if err := <-answered; err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			process(func(t *testing.T, h *house) {
+				for range 2 {
+					if err := ask(t.Context(), h.Host, 8); err != nil {
+						t.Errorf("another input: %v", err)
+					}
+					expectKind(t, ask(t.Context(), h.Host, 7), fault.Corrupt, "ended 2 times over this input")
+				}
+			})
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("what is known is gone: %v", err)
+			}
+		})
+	}
+}
+
+func TestHost_BlamesNobodyForALostDevice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "box")
+	open(t, func(c *Config) { c.Blackbox, c.Slots = boxAt(t, path), 2 }, func(t *testing.T, h *house) {
+		gate, answered := fake.NewGate(), make(chan error)
+		h.engine.Set("cutter", fake.Script{RunGate: gate})
+		go func() {
+			_, err := h.Foreground(t.Context(), inference.ForegroundRequest{Subject: photo(7, 80)})
+			answered <- err
+		}()
+		gate.Came() // it is in the middle of a run
+		h.loop.do(func(time.Time) { h.loop.lost(inference.ErrDeviceLost) })
+		synctest.Wait()
+		if left := boxAt(t, path); len(left.Crashes()) != 0 {
+			t.Errorf("%d keys are to blame", len(left.Crashes()))
+		}
+		gate.Open()
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package sched
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"time"
+
+	"focal/core/fault"
+)
+
+// Key names what may be to blame when the process ends without warning: it is
+// the same in every process. The zero Key is never to blame.
+type Key = [sha256.Size]byte
+
+// RunKey is that of a run of a model on one subject, however its caller tells
+// subjects apart.
+func RunKey(m ModelID, subject []byte) Key { return keyOf("run", string(m), string(subject)) }
+
+// LoadKey is that of loading a model.
+func LoadKey(m ModelID) Key { return keyOf("load", string(m), "") }
+
+// ProbeKey is that of running n empty items.
+func ProbeKey(m ModelID, c Canvas, n int) Key {
+	return keyOf("probe", string(m), fmt.Sprint(n, " ", c))
+}
+
+func keyOf(what, model, of string) Key {
+	return sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", what, model, of))
+}
+
+// crash is what is held against a Key.
+type crash struct {
+	count int
+	last  time.Time
+}
+
+// OnCrash hears that a process before this one ended, the last time at last,
+// while key was on the device, count times in all. It comes before anything
+// else is known.
+//
+//	once: it runs, or loads, with the device to itself, so that it is known who is to
+//	blame if that ends the process too, and nobody else's run is lost.
+//	twice: it is refused for BlameRefuse after the last crash. Then it may try again, alone.
+//	It came back, however it went: it is cleared.
+//	BlameForget after the last crash: it is forgotten.
+func (s *Scheduler) OnCrash(key Key, count int, last time.Time) {
+	if s.crashes == nil {
+		s.crashes = map[Key]crash{}
+	}
+	s.crashes[key] = crash{count, last}
+}
+
+// suspect reports whether something is held against key.
+func (s *Scheduler) suspect(now time.Time, key Key) bool {
+	c := s.crashes[key]
+	return c.count > 0 && now.Before(c.last.Add(s.cfg.BlameForget))
+}
+
+// banned returns until when key is refused, if it is.
+func (s *Scheduler) banned(now time.Time, key Key) (until time.Time, yes bool) {
+	c := s.crashes[key]
+	until = c.last.Add(s.cfg.BlameRefuse)
+	return until, c.count >= 2 && now.Before(until)
+}
+
+// clear forgets what was held against key: it came back.
+func (s *Scheduler) clear(key Key) { delete(s.crashes, key) }
+
+// cameBack hears that a run has ended by itself: nobody in it is a suspect.
+func (s *Scheduler) cameBack(u *run) {
+	s.alone = false // this run, or nothing: a suspect has no company
+	if len(s.crashes) == 0 {
+		return
+	}
+	for _, r := range u.requests {
+		s.clear(r.Key)
+	}
+	if u.probe {
+		s.clear(ProbeKey(u.model.ID, u.canvas, u.n))
+	}
+}
+
+// killer reports whether a process ended while n empty items ran: nobody needs
+// them to run again.
+func (s *Scheduler) killer(now time.Time, m *model, c Canvas, n int) bool {
+	return len(s.crashes) > 0 && s.suspect(now, ProbeKey(m.ID, c, n))
+}
+
+// crashed is the answer to a request that is to blame.
+func (s *Scheduler) crashed(now time.Time, m *model, r Request) (Reason, error) {
+	until, yes := s.banned(now, r.Key)
+	if !yes {
+		return "", nil
+	}
+	return RefusedCrashed, fault.New(fault.Corrupt, "sched.Arrive", "model %s: the inference process has ended %d times over this input; it is not tried again for %s",
+		m.Name, s.crashes[r.Key].count, until.Sub(now).Round(time.Second))
+}
+
+// backOff leaves a model alone whose load has ended the process twice, as one
+// that does not load.
+func (s *Scheduler) backOff(now time.Time, m *model) {
+	if len(s.crashes) == 0 {
+		return
+	}
+	key := LoadKey(m.ID)
+	if until, yes := s.banned(now, key); yes {
+		m.retryAt = until
+		m.failure = fault.New(fault.Unavailable, "sched.Load", "the inference process has ended %d times while it was loaded", s.crashes[key].count)
+	}
+}
+
+// quiet reports whether nothing runs or loads.
+func (s *Scheduler) quiet() bool { return len(s.runs) == 0 && s.loading() == 0 }
+
+// suspected reports whether what q would start next is a suspect: it starts when
+// the device is quiet, and nothing starts beside it.
+func (s *Scheduler) suspected(now time.Time, q *queue) bool {
+	if len(s.crashes) == 0 {
+		return false
+	}
+	switch m := q.model; {
+	case m.state == absent:
+		return s.suspect(now, LoadKey(m.ID))
+	case m.state != resident || m.sick || q.canvas == toLoad || s.claim.takes(m):
+		return false
+	default:
+		return s.suspect(now, s.line(q, 1)[0].Key)
+	}
+}
