@@ -220,6 +220,7 @@ var optionCases = []optionCase{
 	// is nothing.
 	{options: "width=40,rotate=90,flip=h,trim.left=30,format=png", golden: "order-turns"},
 	{options: "trim.left=30,flip=h,format=png,rotate=90,width=40", same: "width=40,rotate=90,flip=h,trim.left=30,format=png"},
+	{options: "background=%23fa2891,blur=6,width=60,height=60,fit=pad,format=png", golden: "order-blur"},
 	{options: "border.width=3,border.color=blue,background=%23fa2891,blur=3,saturation=0.5,gamma=0.5,contrast=1.5,brightness=0.8," +
 		"width=60,height=60,fit=pad,format=png", source: "badge.png", golden: "order-colours"},
 }

@@ -237,6 +237,7 @@ def goldens():
     yield "frame", resize(film()[0], 30, 20)
     # Order: each of these differs from any other order of its steps.
     yield "order-turns", resize(rotate(crop(c, 30, 0, 90, 80)[:, ::-1], 90), 40, 45)
+    yield "order-blur", pad(gauss(small, 3), 0, 10, 0, 10, pink)  # the bars stay sharp
     rgb = adjust(b[..., :3], brightness=0.8, contrast=1.5, gamma=0.5, saturation=0.5)
     dark = np.concatenate([rgb, b[..., 3:]], 2)
     weighed = np.concatenate([dark[..., :3] * dark[..., 3:] / 255, dark[..., 3:]], 2)
