@@ -5,8 +5,8 @@
 // It knows keys only: what they stand for, and what follows from them, is its
 // user's business. An entry costs two writes of a few bytes into the page cache,
 // which outlives a process that crashes; nothing is synced, since a machine that
-// crashes takes its suspects along. It starts no goroutine. Where the file cannot be written
-// the log says so once, and everything goes on without it.
+// crashes takes its suspects along. Where the file cannot be written the log says
+// so once, and everything goes on without it. It starts no goroutine.
 package blackbox
 
 import (

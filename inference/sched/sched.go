@@ -17,7 +17,8 @@
 // used (books.go), and made by sending idle models away by cost, busy ones
 // only after a bounded wait (evict.go). What a run costs is learnt from the
 // runs (profile.go). A request that would be late is refused when it arrives
-// (admit.go).
+// (admit.go). What was on the device when a process before this one ended has
+// the device to itself, and is refused the second time (blame.go).
 package sched
 
 import (
