@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
+	_ "image/jpeg"
 	"image/png"
 	"math/rand/v2"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"focal/bench/reference"
 	"focal/core/vips"
 	"focal/inference"
 	"focal/models"
@@ -57,6 +60,44 @@ func TestBareMachine_AnswersWithTheModelsOfTheProgram(t *testing.T) {
 	}
 }
 
+// A person in grey, half transparent or in a strip of 1:20 is still one person,
+// or at least an answer.
+func TestBareMachine_SeesAPersonInStrangePictures(t *testing.T) {
+	photo, _, err := image.Decode(bytes.NewReader(read(t, reference.Shared(t, "data", "samples", "photos", "portrait-smile.jpg"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := photo.Bounds()
+	grey, veiled := image.NewGray(size), image.NewNRGBA(size)
+	draw.Draw(grey, size, photo, size.Min, draw.Src)
+	draw.DrawMask(veiled, size, photo, size.Min, image.NewUniform(color.Alpha{A: 200}), image.Point{}, draw.Src)
+	strip := image.NewGray(image.Rect(0, 0, size.Dx(), size.Dx()/20))
+	draw.Draw(strip, strip.Bounds(), photo, image.Pt(0, size.Dy()/2), draw.Src)
+	h := open(t, modelsConfig(t), nil)
+	for name, c := range map[string]struct {
+		picture image.Image
+		persons int
+	}{"grey.png": {grey, 1}, "veiled.png": {veiled, 1}, "strip.png": {strip, 0}} {
+		h.write(t, name, pngOf(t, c.picture))
+		d, _ := h.describe(t, "gravity=face,segment=foreground", name)
+		if len(d.Faces) < c.persons || len(d.Faces) > 1 {
+			t.Errorf("%s: faces at %v", name, d.Faces)
+		}
+		if c.persons > 0 && d.Foreground.Coverage < 0.1 {
+			t.Errorf("%s: the foreground is %+v", name, d.Foreground)
+		}
+	}
+}
+
+func pngOf(t *testing.T, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // strange are pictures that no training set has: each a PNG.
 func strange(t *testing.T) map[string][]byte {
 	t.Helper()
@@ -88,11 +129,7 @@ func strange(t *testing.T) map[string][]byte {
 	}
 	out := map[string][]byte{}
 	for name, m := range pictures {
-		var b bytes.Buffer
-		if err := png.Encode(&b, m); err != nil {
-			t.Fatal(err)
-		}
-		out[name+".png"] = b.Bytes()
+		out[name+".png"] = pngOf(t, m)
 	}
 	return out
 }

@@ -132,9 +132,10 @@ class Run:
         fresh.rename(self.folder / "last.pt")
 
     def save_small(self, path: Path) -> None:
-        """Only the mean weights, in half precision: what the repository keeps."""
+        """What the repository keeps: the mean weights in half precision, and beside them the whole log so far."""
         mean = {k: v.cpu().half() if v.is_floating_point() else v.cpu() for k, v in self.average.net.state_dict().items()}
         torch.save({"mean": mean, "step": self.step}, path)
+        _append(self.folder / "log.csv", path.parent / "log.csv")
 
 
 def train(
@@ -176,6 +177,21 @@ def train(
         for k, v in parts.items():
             sums[k] = sums.get(k, 0) + v.detach()
         count += 1
+
+
+def _append(fresh: Path, kept: Path) -> None:
+    """Adds the lines of a run that the kept log has not got yet; a column that one of the two lacks stays empty."""
+    lines: list[dict[str, str]] = []
+    for path in (kept, fresh):
+        if path.exists():
+            with path.open(newline="") as f:
+                last = int(lines[-1]["step"]) if lines else -1
+                lines += [line for line in csv.DictReader(f) if int(line["step"]) > last]
+    columns = list(dict.fromkeys(column for line in lines for column in line))
+    with kept.open("w", newline="") as f:
+        writer = csv.DictWriter(f, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
 
 
 def _log(path: Path, line: dict[str, float]) -> None:
