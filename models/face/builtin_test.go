@@ -109,3 +109,23 @@ func TestBuiltin_AnswersForStrangePictures(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkFace shows the detectors beside each other on a look of 640×640, one
+// thread each.
+func BenchmarkFace(b *testing.B) {
+	const side = 640
+	for _, m := range append(models.Builtin(), reference.Catalogued(b, "yunet"), reference.Catalogued(b, "retinaface-mobilenet025")) {
+		if m.Task != models.TaskFace {
+			continue
+		}
+		b.Run(m.Name, func(b *testing.B) {
+			s := reference.Load(b, m)
+			in := models.Tensor{Shape: []int64{1, 3, side, side}, Data: make([]float32, 3*side*side)}
+			for b.Loop() {
+				if _, err := s.Run(b.Context(), []models.Tensor{in}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -17,13 +17,14 @@ STRIDES = (8, 16, 32)
 class FaceNet(nn.Module):
     """BGR 0..255 in, both sides multiples of 32.
 
-    Gives for each stride a map of six channels: class logit, objectness logit,
-    and the box as YuNet writes it (centre against the cell's corner in strides,
+    Gives for each stride a map of six channels: logits of class and of how well
+    the box fits, and the box as YuNet writes it (centre against the cell's corner in strides,
     logarithm of width and height in strides).
 
     While it trains it also gives what a teacher's features are compared with:
-    of backbone, neck and head, from fine to coarse each. The three grids share one tower and one output: a face looks the same to
-    each of them, so each learns from all faces.
+    of backbone, neck and head, from fine to coarse each. The three grids share
+    one tower and one output: a face looks the same to each of them, so each
+    learns from all faces.
     """
 
     WIDTHS = (16, 32, 64, 96, 128)
@@ -82,7 +83,8 @@ class FaceExport(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         rows = [m.flatten(2).transpose(1, 2) for m in self.net(x)]
         score = [torch.sigmoid(r[..., 0:1]) for r in rows]
-        quality = [torch.sigmoid(r[..., 1:2]) for r in rows]
         # A box beyond e^5 strides is none: what a wild cell says must stay a number.
         box = [torch.cat([r[..., 2:4], r[..., 4:6].clamp(-5.0, 5.0)], 2) for r in rows]
-        return score + quality + box
+        # The decoder takes the root of cls and obj. How well a box fits, which
+        # the net says too, ranks the faces worse than the class alone does.
+        return score + score + box
