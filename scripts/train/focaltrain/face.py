@@ -28,7 +28,7 @@ def detect(net: nn.Module, picture: np.ndarray, floor: float, overlap: float) ->
     x = torch.from_numpy(padded.transpose(2, 0, 1).copy())[None].to(device, memory_format=torch.channels_last)
     rows = flat(net(x))[0].float().cpu()
     places, strides, _ = cells(x.shape[3], x.shape[2], torch.device("cpu"))
-    score = torch.sigmoid(rows[:, 0])
+    score = torch.sqrt(torch.sigmoid(rows[:, 0]) * torch.sigmoid(rows[:, 1]))
     keep = score >= floor
     boxes, scores = boxes_of(rows, places, strides)[keep], score[keep]
     order = torch.argsort(scores, descending=True)[:500]

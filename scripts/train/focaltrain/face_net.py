@@ -83,8 +83,7 @@ class FaceExport(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         rows = [m.flatten(2).transpose(1, 2) for m in self.net(x)]
         score = [torch.sigmoid(r[..., 0:1]) for r in rows]
+        quality = [torch.sigmoid(r[..., 1:2]) for r in rows]
         # A box beyond e^5 strides is none: what a wild cell says must stay a number.
         box = [torch.cat([r[..., 2:4], r[..., 4:6].clamp(-5.0, 5.0)], 2) for r in rows]
-        # The decoder takes the root of cls and obj. How well a box fits, which
-        # the net says too, ranks the faces worse than the class alone does.
-        return score + score + box
+        return score + quality + box
