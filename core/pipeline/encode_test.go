@@ -3,10 +3,13 @@ package pipeline
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"slices"
 	"testing"
 
 	"focal/core/pixel"
@@ -230,6 +233,48 @@ func TestMetadata_OnlyJPEGCarriesAny(t *testing.T) {
 		}
 		if report, err := structure.Read(r.Body); err != nil || report.Kinds() != 0 || report.Trailing() != 0 {
 			t.Errorf("%s: %+v, %v", format, report, err)
+		}
+	}
+}
+
+// density is what a file says of it: a JPEG (JFIF 1.02: unit, then both axes), a PNG
+// (pHYs: both axes in pixels a metre, then the unit).
+func density(file []byte) string {
+	if at := bytes.Index(file, []byte("JFIF\x00")); at >= 0 {
+		return fmt.Sprintf("%x", file[at+7:at+12])
+	}
+	if at := bytes.Index(file, []byte("pHYs")); at >= 0 {
+		return fmt.Sprintf("%x", file[at+4:at+13])
+	}
+	return ""
+}
+
+func TestMetadata_TheDensityIsTheSourcesOnlyWhereAllIsKept(t *testing.T) {
+	// 300 dots an inch: 0x12c; 11811 pixels a metre: 0x2e23.
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 40, 20)), nil); err != nil {
+		t.Fatal(err)
+	}
+	jfif := source(slices.Concat([]byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x02\x01\x01\x2c\x01\x2c\x00\x00"), b.Bytes()[2:]))
+	card := card(t, 40, 20).Bytes
+	const head = 8 + 25 // the signature and IHDR
+	phys := []byte("\x00\x00\x00\x09pHYs\x00\x00\x2e\x23\x00\x00\x2e\x23\x01")
+	phys = binary.BigEndian.AppendUint32(phys, crc32.ChecksumIEEE(phys[4:]))
+	picture := source(slices.Concat(card[:head], phys, card[head:]))
+	const screen, print = "0100480048", "01012c012c" // 72: 0x48; 2835 a metre: 0xb13
+	for _, c := range []struct {
+		source        Source
+		options, want string
+	}{
+		{jfif, "width=10", screen},
+		{jfif, "width=10,metadata=none", screen},
+		{jfif, "width=10,metadata=keep", print},
+		{picture, "width=10,format=jpeg", screen},
+		{picture, "width=10,format=png", "00000b1300000b1301"},
+		{jfif, "width=10,format=png,metadata=keep", "00000b1300000b1301"}, // a PNG carries no metadata
+	} {
+		if got := density(makePicture(t, nil, c.source, c.options).Body); got != c.want {
+			t.Errorf("%s: density %s, want %s", c.options, got, c.want)
 		}
 	}
 }

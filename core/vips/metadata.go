@@ -59,6 +59,25 @@ func (i *Image) reduceMetadata(m Metadata) error {
 	if len(rights) > 0 {
 		i.ref.SetBlob(fieldEXIF, rights)
 	}
+	if m == MetadataAll {
+		return nil
+	}
+	return i.forgetDensity()
+}
+
+// screenDensity is what JPEG and PNG say where nobody knows better, 72 pixels an
+// inch, as libvips counts it: in a millimetre.
+const screenDensity = 72 / 25.4
+
+// forgetDensity takes away what the source says of its size on paper, which JFIF
+// and pHYs would repeat: it tells a scanner or a program apart.
+func (i *Image) forgetDensity() error {
+	c, err := i.ref.CopyChangingResolution(screenDensity, screenDensity)
+	if err != nil {
+		return err
+	}
+	i.ref.Close()
+	i.ref = c
 	return nil
 }
 
