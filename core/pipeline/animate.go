@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"slices"
+
 	"focal/core/fault"
 	"focal/core/transform"
 	"focal/core/vips"
@@ -30,7 +32,7 @@ func (p plan) frames(info vips.Info, o transform.Options, maxPixels int64) (n in
 		return 1, "", nil
 	}
 	switch o.Format {
-	case transform.FormatDefault, transform.FormatAuto, transform.FormatWebP:
+	case transform.FormatDefault, transform.FormatAuto, transform.FormatWebP, transform.FormatGIF:
 	default: // 2
 		return 1, "", nil
 	}
@@ -83,8 +85,11 @@ func (p *picture) still(file []byte, info vips.Info) (*vips.Image, error) {
 	return image, nil
 }
 
-// draw runs the steps over the picture's image.
-func (p *picture) draw() error {
+// draw runs the steps over the picture's image, and makes it fit its format.
+func (p *picture) draw() error { return p.run(slices.Concat(steps, finish)) }
+
+// run runs some steps over the picture's image.
+func (p *picture) run(steps []func(*picture) error) error {
 	for _, step := range steps {
 		if err := step(p); err != nil {
 			return err

@@ -26,7 +26,7 @@ var (
 // chooseFormat decides what the result is written as:
 //
 //  0. compression=fast: as in 4, except for an explicit PNG.
-//  1. jpeg, png, webp: as asked.
+//  1. jpeg, png, webp, gif: as asked.
 //  2. avif, jxl: as asked up to 1600 pixels, jxl where it can be written; else
 //     WebP where the client takes it, else as in 4; with a warning.
 //  3. auto: AVIF up to 1200 pixels, then WebP up to 2560, each if the client
@@ -53,6 +53,8 @@ func chooseFormat(o transform.Options, a Accept, size pixel.Size, transparent bo
 		return vips.PNG, ""
 	case transform.FormatWebP:
 		return vips.WebP, ""
+	case transform.FormatGIF:
+		return vips.GIF, ""
 	case transform.FormatAVIF: // 2
 		if long <= avifExplicit {
 			return vips.AVIF, ""
@@ -88,7 +90,7 @@ func next(standard vips.Format, a Accept, long int) vips.Format {
 // chooseAnimated decides what an animation is written as: WebP where it was
 // asked for or the client takes it, else GIF.
 func chooseAnimated(o transform.Options, a Accept) vips.Format {
-	if o.Format == transform.FormatWebP || a.WebP {
+	if o.Format == transform.FormatWebP || a.WebP && o.Format != transform.FormatGIF {
 		return vips.WebP
 	}
 	return vips.GIF

@@ -25,7 +25,10 @@ type picture struct {
 // background and the border. Faces that are hidden and the mask belong to the
 // oriented source, so they come first, and are turned, cut and scaled with the
 // picture.
-var steps = []func(*picture) error{hide, cutOut, trim, flip, rotate, crop, resize, conceal, adjust, blur, shadow, background, pad, border, flatten, grey}
+var steps = []func(*picture) error{hide, cutOut, trim, flip, rotate, crop, resize, conceal, adjust, blur, shadow, background, pad, border}
+
+// finish makes a picture what its format can hold.
+var finish = []func(*picture) error{flatten, grey}
 
 // render runs the steps over the full picture and encodes it, under a slot.
 // It is deterministic: same source, options, findings and accept, same bytes.
@@ -48,13 +51,30 @@ func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found 
 	return draw(r, info, pl, found)
 }
 
+// newPicture gathers what the steps work by. It makes a look where faces are to
+// be hidden.
+func newPicture(file []byte, info vips.Info, o transform.Options, pl plan, found Findings) (*picture, error) {
+	pic := &picture{plan: pl, options: o}
+	if o.Segment != transform.SegmentNone || o.Mask {
+		pic.mask = kept(found.Foreground.Value, o.Segment)
+	}
+	if found.Hidden != nil && len(found.Hidden.Value) > 0 {
+		look, err := vips.Look(file, info)
+		if err != nil {
+			return nil, err
+		}
+		pic.hidden = hiddenFaces(look, found.Hidden.Value)
+	}
+	return pic, nil
+}
+
 // draw loads the picture, runs the steps and encodes it.
 func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
-	pic := &picture{plan: pl, options: r.Options}
-	res := Result{Warnings: pl.warnings}
-	if r.Options.Segment != transform.SegmentNone || r.Options.Mask {
-		pic.mask = kept(found.Foreground.Value, r.Options.Segment)
+	pic, err := newPicture(r.Source.Bytes, info, r.Options, pl, found)
+	if err != nil {
+		return Result{}, err
 	}
+	res := Result{Warnings: pl.warnings}
 	transparent := info.Alpha || pic.mask != nil || pl.seeThrough(r.Options)
 	var warning string
 	paint := pic.still
@@ -62,13 +82,6 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 		paint, pic.format = pic.animate, chooseAnimated(r.Options, r.Accept)
 	} else if pic.format, warning = chooseFormat(r.Options, r.Accept, pl.size, transparent); warning != "" {
 		res.Warnings = append(res.Warnings, warning)
-	}
-	if found.Hidden != nil && len(found.Hidden.Value) > 0 {
-		look, err := vips.Look(r.Source.Bytes, info)
-		if err != nil {
-			return Result{}, err
-		}
-		pic.hidden = hiddenFaces(look, found.Hidden.Value)
 	}
 	image, err := paint(r.Source.Bytes, info)
 	if err != nil {

@@ -134,6 +134,7 @@ const (
 	FormatPNG                        //
 	FormatJSON                       // facts about the result instead of pixels
 	FormatJXL                        // JPEG XL, where the image engine writes it
+	FormatGIF                        //
 )
 
 // Flip is which axes are mirrored.

@@ -29,48 +29,77 @@ func Parse(list string) (Options, []string, error) {
 	if err != nil {
 		return Options{}, nil, err
 	}
-	for i, opt := range table {
-		g := given[i]
+	for i, g := range given {
 		if g.key == "" {
 			continue
 		}
-		value, err := url.PathUnescape(g.value)
-		if err == nil {
-			err = opt.parse(&o, value)
-		} else {
-			err = errUnfit
-		}
-		var note remark
-		switch {
-		case err == nil:
-		case errors.Is(err, errUnfit):
-			w.add("%s=%s is ignored: want %s", g.key, brief(g.value), opt.want)
-		case errors.As(err, &note):
-			w.add("%s", note)
-		default:
+		value, unescaped := url.PathUnescape(g.value)
+		complaint, err := o.read(i, g, value, unescaped)
+		if err != nil {
 			return Options{}, nil, err
 		}
+		if complaint != "" {
+			w.add("%s", complaint)
+		}
 	}
-	o.settleGravity(&w)
-	o.settleAuto(&w)
-	o.settleTrim(&w)
-	o.settleHiding(&w)
-	o.settleShadow(&w)
-	if t := o.Target(); t.Width > geometry.MaxSide || t.Height > geometry.MaxSide {
-		return Options{}, nil, fault.New(fault.TooLarge, "transform.Parse",
-			"%d×%d after dpr: a side is 1 to %d pixels", t.Width, t.Height, geometry.MaxSide)
+	if err := o.settle(&w); err != nil {
+		return Options{}, nil, err
 	}
 	return o, w, nil
+}
+
+// read stores the value of the option at place i of the table, unless it is
+// broken already. What is ignored, or taken with a change, comes back as a
+// complaint; an error refuses the request.
+func (o *Options) read(i int, g given, value string, broken error) (complaint string, err error) {
+	if err = errUnfit; broken == nil {
+		err = table[i].parse(o, value)
+	}
+	var note remark
+	switch {
+	case err == nil:
+		return "", nil
+	case errors.Is(err, errUnfit):
+		return fmt.Sprintf("%s=%s is ignored: want %s", g.key, brief(g.value), table[i].want), nil
+	case errors.As(err, &note):
+		return string(note), nil
+	default:
+		return "", err
+	}
+}
+
+// settle drops what has no meaning beside the rest, and refuses a size that no
+// picture can have.
+func (o *Options) settle(w *warnings) error {
+	o.settleGravity(w)
+	o.settleAuto(w)
+	o.settleTrim(w)
+	o.settleHiding(w)
+	o.settleShadow(w)
+	if t := o.Target(); t.Width > geometry.MaxSide || t.Height > geometry.MaxSide {
+		return fault.New(fault.TooLarge, "transform.Parse", "%d×%d after dpr: a side is 1 to %d pixels", t.Width, t.Height, geometry.MaxSide)
+	}
+	return nil
 }
 
 // given is an option as it stands in the list; an empty key means that it does
 // not.
 type given struct{ key, value string }
 
+// winners are the options that were given, by their places in the table.
+type winners [len(table)]given
+
+// take notes an option: the long name wins over the alias, else the last one.
+func (w *winners) take(i int, g given) {
+	if g.key == table[i].name || w[i].key != table[i].name {
+		w[i] = g
+	}
+}
+
 // collect splits a list and keeps of each option of the table the one that
 // wins.
-func collect(list string, w *warnings) ([len(table)]given, error) {
-	var winners [len(table)]given
+func collect(list string, w *warnings) (winners, error) {
+	var winners winners
 	pairs := 0
 	for rest, more := list, true; more; {
 		var item string
@@ -93,9 +122,7 @@ func collect(list string, w *warnings) ([len(table)]given, error) {
 		if old != "" {
 			w.add("%s is given more than once", table[i].name)
 		}
-		if key == table[i].name || old != table[i].name {
-			winners[i] = given{key, value}
-		}
+		winners.take(i, given{key, value})
 	}
 	if pairs == 0 {
 		return winners, fault.New(fault.Invalid, "transform.Parse", "no options: want key=value, separated by commas, before the source")

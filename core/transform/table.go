@@ -76,7 +76,7 @@ var table = [...]option{
 	{"background", "", "a CSS colour",
 		func(o *Options, v string) error { return storeColour(&o.Background, v) },
 		func(o Options) string { return o.Background.canonical() }},
-	{"format", "f", "auto, avif, webp, jpeg, baseline-jpeg, png, jxl or json",
+	{"format", "f", "auto, avif, webp, jpeg, baseline-jpeg, png, gif, jxl or json",
 		func(o *Options, v string) error { return pick(&o.Format, formats, v) },
 		func(o Options) string { return name(formats, o.Format) }},
 	{"quality", "q", qualityValues,
@@ -196,7 +196,7 @@ var (
 	flips        = []choice[Flip]{{"h", FlipHorizontal}, {"v", FlipVertical}, {"hv", FlipBoth}}
 	formats      = []choice[Format]{
 		{"auto", FormatAuto}, {"avif", FormatAVIF}, {"webp", FormatWebP}, {"jpeg", FormatJPEG}, {"jpg", FormatJPEG},
-		{"baseline-jpeg", FormatBaselineJPEG}, {"png", FormatPNG}, {"png-force", FormatPNG}, {"jxl", FormatJXL}, {"json", FormatJSON},
+		{"baseline-jpeg", FormatBaselineJPEG}, {"png", FormatPNG}, {"png-force", FormatPNG}, {"jxl", FormatJXL}, {"gif", FormatGIF}, {"json", FormatJSON},
 	}
 	rotations = []choice[int]{{"0", 0}, {"90", 90}, {"180", 180}, {"270", 270}, {"360", 0}}
 	// Cloudflare does not publish these numbers; they are those of its own
