@@ -16,11 +16,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync/atomic"
 	"time"
 
+	"focal/core/pipeline"
 	"focal/core/pixel"
 	"focal/server/results"
 	"focal/server/source"
@@ -39,6 +41,14 @@ type Sources interface {
 	Location(ref string) (url string, ok bool)
 	// Purge forgets what is kept of ref; see source.Fetcher.
 	Purge(ref string) (place pixel.Digest, forgotten []pixel.Digest, err error)
+	// Receive takes an upload in place of an original.
+	Receive(ctx context.Context, body io.Reader) (*source.Original, error)
+}
+
+// Studio makes pictures of uploads, which nobody keeps.
+type Studio interface {
+	Compose(ctx context.Context, c pipeline.Composition) (pipeline.Result, error)
+	About(ctx context.Context, file []byte) (pipeline.About, error)
 }
 
 // Pictures makes pictures, or has them.
@@ -99,6 +109,7 @@ type Server struct {
 	config   Config
 	sources  Sources
 	pictures Pictures
+	studio   Studio
 	presets  presets
 	metrics  *metrics
 	http     *fasthttp.Server
@@ -112,7 +123,7 @@ type Server struct {
 const maxHead = 32 << 10
 
 // New builds a server.
-func New(c Config, sources Sources, pictures Pictures) (*Server, error) {
+func New(c Config, sources Sources, pictures Pictures, studio Studio) (*Server, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -120,18 +131,21 @@ func New(c Config, sources Sources, pictures Pictures) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, sources: sources, pictures: pictures, presets: presets}
+	s := &Server{config: c, sources: sources, pictures: pictures, studio: studio, presets: presets}
 	s.metrics = newMetrics(c.Registry, func() float64 { return float64(s.admitted.Load()) })
 	s.scrape = scrapeHandler(c.Gatherer)
 	s.http = &fasthttp.Server{
-		Name:                          "focal",
-		Handler:                       s.handle,
-		ErrorHandler:                  s.refuseUnread,
-		ReadBufferSize:                maxHead,
-		ReadTimeout:                   30 * time.Second,
-		WriteTimeout:                  2 * time.Minute,
-		IdleTimeout:                   2 * time.Minute,
-		MaxRequestBodySize:            1 << 20, // a list of sources to purge
+		Name:           "focal",
+		Handler:        s.handle,
+		ErrorHandler:   s.refuseUnread,
+		ReadBufferSize: maxHead,
+		ReadTimeout:    30 * time.Second,
+		WriteTimeout:   2 * time.Minute,
+		IdleTimeout:    2 * time.Minute,
+		// Bodies are read by their routes, within their limits.
+		StreamRequestBody:             true,
+		MaxRequestBodySize:            64 << 10, // what is read ahead of them
+		DisablePreParseMultipartForm:  true,
 		DisableHeaderNamesNormalizing: false,
 		NoDefaultContentType:          true,
 		CloseOnShutdown:               true,

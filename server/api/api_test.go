@@ -55,6 +55,11 @@ func (s *sources) Purge(ref string) (place pixel.Digest, forgotten []pixel.Diges
 	return place, []pixel.Digest{place}, nil
 }
 
+// Receive takes nothing.
+func (s *sources) Receive(context.Context, io.Reader) (*source.Original, error) {
+	return nil, fault.New(fault.Busy, "test", "no room")
+}
+
 // Location leads to a host of its own, for every source but "nowhere".
 func (s *sources) Location(ref string) (string, bool) {
 	return "https://origin.example/" + ref, ref != "nowhere"
@@ -81,6 +86,12 @@ func fixed(pipeline.Request) (pipeline.Result, error) {
 // serve starts a server and returns its base URL.
 func serve(t *testing.T, s Sources, p Pictures, change func(*Config)) string {
 	t.Helper()
+	return serveAll(t, s, p, nil, change)
+}
+
+// serveAll is serve with a studio.
+func serveAll(t *testing.T, s Sources, p Pictures, studio Studio, change func(*Config)) string {
+	t.Helper()
 	r := prometheus.NewRegistry()
 	c := DefaultConfig()
 	c.Ready = func(context.Context) (any, bool) { return map[string]string{"status": "ready"}, true }
@@ -89,7 +100,7 @@ func serve(t *testing.T, s Sources, p Pictures, change func(*Config)) string {
 	if change != nil {
 		change(&c)
 	}
-	server, err := New(c, s, p)
+	server, err := New(c, s, p, studio)
 	if err != nil {
 		t.Fatal(err)
 	}

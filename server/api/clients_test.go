@@ -88,7 +88,7 @@ func houseOf(t *testing.T, h parts) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serve(t, from, keeper, h.change)
+	return serveAll(t, from, keeper, p, h.change)
 }
 
 // chrome is what Chrome accepts for a picture.

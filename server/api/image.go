@@ -28,9 +28,7 @@ type asked struct {
 func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 	id := s.requestID()
 	ctx.Response.Header.Set("Focal-Request-Id", id)
-	if n := s.admitted.Add(1); n > int64(s.config.Admitted) {
-		s.admitted.Add(-1)
-		s.fail(ctx, fault.New(fault.Busy, "api.image", "%d requests are under way, the most that --queue allows", s.config.Admitted).After(time.Second))
+	if !s.admit(ctx) {
 		return
 	}
 	defer s.admitted.Add(-1)
@@ -52,6 +50,16 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 	if a.options.RedirectOnError {
 		s.redirect(ctx, kind, a.ref)
 	}
+}
+
+// admit counts a request in, which its caller counts out, or refuses it.
+func (s *Server) admit(ctx *fasthttp.RequestCtx) bool {
+	if n := s.admitted.Add(1); n > int64(s.config.Admitted) {
+		s.admitted.Add(-1)
+		s.fail(ctx, fault.New(fault.Busy, "api.admit", "%d requests are under way, the most that --queue allows", s.config.Admitted).After(time.Second))
+		return false
+	}
+	return true
 }
 
 // understand checks the request and reads the URL: the signature covers it as

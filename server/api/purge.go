@@ -13,8 +13,12 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxPurged is how many sources one request may name.
-const maxPurged = 1000
+// maxPurged is how many sources one request may name, maxPurgeBody how large it
+// may be.
+const (
+	maxPurged    = 1000
+	maxPurgeBody = 1 << 20
+)
 
 // purgeRequest is the body of POST /purge, in the shape of Cloudflare's
 // purge_cache: sources as they stand in a transform's URL, behind its options.
@@ -60,8 +64,12 @@ func (s *Server) purgeAll(work context.Context, ctx *fasthttp.RequestCtx) (purge
 	if err := s.mayPurge(string(ctx.Request.Header.Peek("Authorization"))); err != nil {
 		return a, err
 	}
+	body, err := small(ctx, maxPurgeBody)
+	if err != nil {
+		return a, err
+	}
 	var r purgeRequest
-	if err := json.Unmarshal(ctx.PostBody(), &r); err != nil {
+	if err := json.Unmarshal(body, &r); err != nil {
 		return a, fault.New(fault.Invalid, op, `want {"files":["photo.jpg", …]}: %w`, err)
 	}
 	if n := len(r.Files); n == 0 || n > maxPurged {
@@ -96,15 +104,20 @@ func (s *Server) mayPurge(authorization string) error {
 	if len(tokens) == 0 {
 		return fault.New(fault.Forbidden, op, "nobody may purge here: there is neither --purge-token nor --sign-key")
 	}
+	if !bears(authorization, tokens) {
+		return fault.New(fault.Forbidden, op, "want Authorization: Bearer with --purge-token or a --sign-key")
+	}
+	return nil
+}
+
+// bears says whether a header carries one of tokens as a bearer.
+func bears(authorization string, tokens []string) bool {
 	scheme, given, _ := strings.Cut(authorization, " ")
 	good := false
 	for _, token := range tokens {
 		good = hmac.Equal([]byte(token), []byte(strings.TrimSpace(given))) || good
 	}
-	if !good || !strings.EqualFold(scheme, "Bearer") {
-		return fault.New(fault.Forbidden, op, "want Authorization: Bearer with --purge-token or a --sign-key")
-	}
-	return nil
+	return good && strings.EqualFold(scheme, "Bearer")
 }
 
 // Purge has a running server, named by its base URL, purge files, and returns

@@ -2,8 +2,11 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -27,6 +30,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 			s.config.Log.Error("panic in a request", "route", route, "path", path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			s.fail(ctx, fault.New(fault.Internal, "api.handle", "internal error"))
 		}
+		s.leave(ctx, route)
 		s.metrics.request(route, ctx.Response.StatusCode(), time.Since(start))
 	}()
 	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
@@ -38,6 +42,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	switch route {
 	case "purge":
 		s.purge(ctx)
+	case "transform", "info":
+		s.binding(ctx, route)
 	case "image":
 		s.image(ctx, strings.TrimPrefix(path, imagePrefix), query)
 	case "healthz":
@@ -53,9 +59,58 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 }
 
+// leave ends a request. What is left of its body would be taken for the next one:
+// a little is read, so that an early answer arrives, before more of it the
+// connection is closed.
+func (s *Server) leave(ctx *fasthttp.RequestCtx, route string) {
+	const little = 1 << 20
+	if route == "transform" || route == "info" {
+		tellBinding(&ctx.Response.Header)
+	}
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return
+	}
+	if _, err := io.CopyN(io.Discard, stream, little); err != io.EOF {
+		ctx.SetConnectionClose()
+	}
+}
+
+// small reads a body of at most limit bytes.
+func small(ctx *fasthttp.RequestCtx, limit int64) ([]byte, error) {
+	const op = "api.body"
+	stream := ctx.RequestBodyStream()
+	if stream == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(stream, limit+1))
+	switch {
+	case err != nil:
+		return nil, bodyError(op, err)
+	case int64(len(body)) > limit:
+		return nil, fetchError{fault.New(fault.TooLarge, op, "the request body is larger than %d bytes", limit)}
+	}
+	return body, nil
+}
+
+// bodyError gives an error of reading a body a kind.
+func bodyError(op string, err error) error {
+	var known *fault.Error
+	var network net.Error
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return fault.New(fault.Timeout, op, "the request body took too long")
+	default:
+		return fault.New(fault.Invalid, op, "the request body could not be read: %w", err)
+	}
+}
+
 // methods says which methods a route has, and whether the request's is one.
 func methods(ctx *fasthttp.RequestCtx, route string) (allowed string, good bool) {
-	if route == "purge" {
+	switch route {
+	case "purge", "transform", "info":
 		return "POST", ctx.IsPost()
 	}
 	return "GET, HEAD", ctx.IsGet() || ctx.IsHead()
@@ -66,7 +121,7 @@ func routeOf(path string) string {
 	switch {
 	case strings.HasPrefix(path, imagePrefix):
 		return "image"
-	case path == "/healthz", path == "/readyz", path == "/metrics", path == "/purge":
+	case path == "/healthz", path == "/readyz", path == "/metrics", path == "/purge", path == "/transform", path == "/info":
 		return path[1:]
 	case path == "/":
 		return "start"
@@ -97,8 +152,6 @@ func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 	switch {
 	case errors.As(err, &small):
 		s.text(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, fmt.Sprintf("the request head is longer than %d bytes\n", maxHead))
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		s.text(ctx, fasthttp.StatusRequestEntityTooLarge, "the request body is too large\n")
 	default:
 		s.text(ctx, fasthttp.StatusBadRequest, "the request could not be read\n")
 	}

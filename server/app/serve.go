@@ -98,7 +98,7 @@ func (s *Server) build(c ServeConfig) error {
 	a.Samples = func() []string { return samples(c.Sources.Root) }
 	a.Ready = s.half.ready(c.Version)
 	a.Registry, a.Gatherer = registry, s.half.gatherers(registry)
-	s.api, err = api.New(a, s.sources, s.results)
+	s.api, err = api.New(a, s.sources, s.results, pictures)
 	return err
 }
 

@@ -35,6 +35,15 @@ func (m *memory) reserve(ctx context.Context, n int64) error {
 	return nil
 }
 
+// try reserves without waiting.
+func (m *memory) try(n int64) bool {
+	if !m.sem.TryAcquire(n) {
+		return false
+	}
+	m.taken.Add(n)
+	return true
+}
+
 func (m *memory) release(n int64) {
 	m.taken.Add(-n)
 	m.sem.Release(n)
