@@ -44,24 +44,22 @@ func (f *Fetcher) receive(ctx context.Context, body io.Reader, room, limit int64
 		}
 		into := buf[len(buf):cap(buf)]
 		full := len(into) == 0
-		if full && room == limit {
-			into = beyond[:] // everything is here: is this the end?
-		} else if full {
+		if full {
+			into = beyond[:] // all that is booked is here: is this the end?
+		}
+		n, err := body.Read(into)
+		switch {
+		case !full:
+			buf = buf[:len(buf)+n]
+		case n > 0 && room == limit:
+			return buf, f.tooLarge()
+		case n > 0:
 			next := min(2*room, limit)
 			if !f.memory.try(next - room) {
 				return buf, fault.New(fault.Busy, "source.Receive", "there is no memory for more of this upload now (--source-memory)")
 			}
 			room = next
-			buf = append(make([]byte, 0, room), buf...)
-			into = buf[len(buf):cap(buf)]
-			full = false
-		}
-		n, err := body.Read(into)
-		switch {
-		case full && n > 0:
-			return buf, f.tooLarge()
-		case !full:
-			buf = buf[:len(buf)+n]
+			buf = append(append(make([]byte, 0, room), buf...), beyond[0])
 		}
 		if err == io.EOF {
 			return buf, nil
