@@ -51,12 +51,28 @@ func partsOf(contentType string, body []byte, most int) ([]part, error) {
 		// An empty body shares its line break with the head's end.
 		if bytes.HasPrefix(rest, delimiter[2:]) {
 			body = rest[len(delimiter)-2:]
-		} else if p.body, body, found = bytes.Cut(rest, delimiter); !found {
+		} else if p.body, body, found = cutDelimiter(rest, delimiter); !found {
 			return nil, cut
 		}
 		parts = append(parts, p)
 	}
 	return parts, nil
+}
+
+// cutDelimiter cuts s at the first delimiter. What only begins like one, with
+// more on its line, belongs to the part.
+func cutDelimiter(s, delimiter []byte) (before, after []byte, found bool) {
+	for at := 0; ; {
+		i := bytes.Index(s[at:], delimiter)
+		if i < 0 {
+			return s, nil, false
+		}
+		before, after = s[:at+i], s[at+i+len(delimiter):]
+		if blank := bytes.TrimLeft(after, " \t"); bytes.HasPrefix(after, []byte("--")) || bytes.HasPrefix(blank, []byte("\r\n")) {
+			return before, after, true
+		}
+		at += i + len(delimiter)
+	}
 }
 
 // maxPartHead bounds the head of a part: a disposition, and perhaps a type.
