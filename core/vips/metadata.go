@@ -65,12 +65,12 @@ func (i *Image) reduceMetadata(m Metadata) error {
 	return i.forgetDensity()
 }
 
-// screenDensity is what JPEG and PNG say where nobody knows better, 72 pixels an
-// inch, as libvips counts it: in a millimetre.
+// screenDensity is what a PNG says where nobody knows better, 72 pixels an inch, as
+// libvips counts it: in a millimetre.
 const screenDensity = 72 / 25.4
 
-// forgetDensity takes away what the source says of its size on paper, which JFIF
-// and pHYs would repeat: it tells a scanner or a program apart.
+// forgetDensity takes away what the source says of its size on paper, which
+// EXIF and pHYs would repeat: it tells a scanner or a program apart.
 func (i *Image) forgetDensity() error {
 	c, err := i.ref.CopyChangingResolution(screenDensity, screenDensity)
 	if err != nil {

@@ -195,6 +195,7 @@ var optionCases = []optionCase{
 	{options: "width=30", source: "film.gif", mime: "image/gif", golden: "film"},
 	{options: "width=30,anim=true", source: "film.gif", mime: "image/gif", golden: "film"},
 	{options: "width=30,format=webp", source: "film.gif", mime: "image/webp", golden: "film"},
+	{options: "width=30,format=gif", source: "film.gif", mime: "image/gif", golden: "film"},
 	{options: "width=30,anim=false,format=png", source: "film.gif", golden: "frame"},
 
 	// Metadata.
