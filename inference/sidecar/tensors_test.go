@@ -153,6 +153,10 @@ func TestTensors_RunsBinaryAndSplitsTheBatch(t *testing.T) {
 // A batch that waits for company until it is full leaves no doubt.
 func TestTensors_OfSeveralCallersShareARun(t *testing.T) {
 	h := openTensors(t, sidecar.DefaultConfig(), func(c *host.Config) { c.MaxDelay = time.Hour })
+	// The first run of a shape is one item, against which larger ones are judged.
+	if a := h.post(t, "/v2/models/pair/infer", pairJSON); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
 	answers := make(chan answer, maxBatch)
 	for range maxBatch {
 		go func() { answers <- h.post(t, "/v2/models/pair/infer", pairJSON) }()
@@ -162,8 +166,8 @@ func TestTensors_OfSeveralCallersShareARun(t *testing.T) {
 			t.Errorf("%d %s %v", a.status, a.body, a.header)
 		}
 	}
-	if c := h.engine.Counts("pair"); fmt.Sprint(c.Batches) != "[4]" {
-		t.Errorf("batches %v, want one of 4", c.Batches)
+	if c := h.engine.Counts("pair"); fmt.Sprint(c.Batches) != "[1 4]" {
+		t.Errorf("batches %v, want the first and one of 4", c.Batches)
 	}
 }
 
