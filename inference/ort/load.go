@@ -27,6 +27,7 @@ func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, e
 	if e.card != nil {
 		defer processSignals.keep()()
 	}
+	defer giveBackPages() // reading a file takes as much as what is made of it
 	end := e.activity.begin()
 	s, err := e.load(ctx, m)
 	alone := end()

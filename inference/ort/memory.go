@@ -16,6 +16,12 @@ package ort
 //   return -1;
 // #endif
 // }
+//
+// static void give_back_pages(void) {
+// #ifdef __GLIBC__
+//   malloc_trim(0);
+// #endif
+// }
 import "C"
 
 import (
@@ -40,6 +46,11 @@ func disableTelemetry() error {
 // heapInUse is the number of bytes that the C heap of this process has handed
 // out, mapped blocks included, or -1 where the C library does not say.
 func heapInUse() int64 { return int64(C.heap_in_use()) }
+
+// giveBackPages returns to the system the pages of the C heap that hold nothing. A
+// session is thousands of small blocks: what it frees lies between those of others,
+// and only the heap's end would go back by itself.
+func giveBackPages() { C.give_back_pages() }
 
 // Lend takes n zeros from the C heap, or from Go's where a card runs: it has
 // buffers of its own.

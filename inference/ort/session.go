@@ -48,6 +48,7 @@ func (s *session) Close() error {
 	}
 	s.engine.free(s.c)
 	s.c = nil
+	defer giveBackPages()
 	if s.engine.card != nil {
 		s.engine.card.shares.closed(s)
 	}
