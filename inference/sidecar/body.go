@@ -45,7 +45,11 @@ func (s *Server) readPicture(ctx context.Context, r *request) (p picture, releas
 			return p, release, fault.New(fault.Invalid, op, "%w", err)
 		}
 	}
-	body, release, err := s.readBody(ctx, r, rawBytes(p.pixels), 1)
+	holds := itself
+	if !raw {
+		holds = withLook
+	}
+	body, release, err := s.readBody(ctx, r, rawBytes(p.pixels), holds)
 	if err != nil {
 		return p, release, err
 	}
@@ -117,14 +121,18 @@ func rawContent(b pixel.Buffer) pixel.Digest {
 	return pixel.Digest(h.Sum(nil))
 }
 
+// itself and withLook are what a body of n bytes holds with all that is made of it.
+func itself(n int64) int64   { return n }
+func withLook(n int64) int64 { return n + 3*pixel.LookSide*pixel.LookSide }
+
 // readBody reads the body of r within the limits: exactly want bytes, or as
-// many as come where want is 0. What is made of it holds times as much.
+// many as come where want is 0. With what is made of it it holds so many.
 //
 //  1. A packed body is refused, and what is announced as too large before
 //     memory is taken.
 //  2. Callers that are not trusted wait for a share of the memory.
 //  3. The body must be there by the request's deadline.
-func (s *Server) readBody(ctx context.Context, r *request, want, times int64) (body []byte, release func(), err error) {
+func (s *Server) readBody(ctx context.Context, r *request, want int64, holds func(body int64) int64) (body []byte, release func(), err error) {
 	const op = "sidecar.readBody"
 	release = func() {}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
@@ -144,7 +152,7 @@ func (s *Server) readBody(ctx context.Context, r *request, want, times int64) (b
 		if share < 0 { // nothing is announced
 			share = s.cfg.MaxBody
 		}
-		share = min(share*times, s.cfg.Memory)
+		share = min(holds(share), s.cfg.Memory)
 		if err := s.memory.Acquire(ctx, share); err != nil {
 			return nil, release, fault.New(fault.KindOf(err), op, "waited for memory for the body (raised by --source-memory): %w", err)
 		}

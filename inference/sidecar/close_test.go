@@ -113,10 +113,11 @@ func TestServer_CloseBreaksRequestsWhenItsTimeIsOver(t *testing.T) {
 
 func TestServer_DirectCallersShareItsMemory(t *testing.T) {
 	cfg := sidecar.DefaultConfig()
-	cfg.MaxBody, cfg.Memory = 1000, 1500
+	const look = 3 * 1024 * 1024 // the largest, in bytes
+	cfg.MaxBody, cfg.Memory = 1000, 1500+2*look
 	s, address, asked, release := slow(t, cfg)
 	first := post(t, address, io.LimitReader(zeros{}, 1000), 1000, "30000")
-	<-asked // holds its body
+	<-asked // holds its body, and will hold a look
 	// Without a length the largest is booked.
 	if got := <-post(t, address, io.LimitReader(zeros{}, 10), -1, "20"); got != 504 {
 		t.Errorf("a body that does not fit beside the first got %d, want 504", got)

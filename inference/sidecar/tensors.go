@@ -115,11 +115,11 @@ func (s *Server) infer(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	times := int64(jsonTensors)
+	holds := withTensorsOfJSON
 	if header != oip.NoHeader {
-		times = binaryTensors
+		holds = withTensors
 	}
-	body, release, err := s.readBody(ctx, r, 0, times) // 2
+	body, release, err := s.readBody(ctx, r, 0, holds) // 2
 	defer release()
 	if err != nil {
 		return answer{}, err
@@ -142,10 +142,11 @@ func (s *Server) infer(ctx context.Context, r *request) (answer, error) {
 	return tensorsAnswer(asked, m.Manifest, got)
 }
 
-// What the body of a request and the tensors made of it hold together, in
-// bodies: a number is at least two letters of JSON and four bytes as a tensor,
-// and the decoder's copy may be twice as large.
-const jsonTensors, binaryTensors = 5, 2
+// What the body of a request and the tensors made of it hold together: a number is
+// at least two letters of JSON and four bytes as a tensor, and the decoder's copy
+// may be twice as large.
+func withTensorsOfJSON(n int64) int64 { return 5 * n }
+func withTensors(n int64) int64       { return 2 * n }
 
 // headerLength reads Inference-Header-Content-Length.
 func headerLength(h http.Header) (int64, error) {
@@ -193,7 +194,7 @@ func (s *Server) statistics(ctx context.Context, r *request) (answer, error) {
 
 // index lists the models of the repository.
 func (s *Server) index(ctx context.Context, r *request) (answer, error) {
-	body, release, err := s.readBody(ctx, r, 0, 1)
+	body, release, err := s.readBody(ctx, r, 0, itself)
 	defer release()
 	if err != nil {
 		return answer{}, err
@@ -248,7 +249,7 @@ func (s *Server) order(ctx context.Context, r *request, check func([]byte) error
 	if err := new(http.CrossOriginProtection).Check(r.Request); err != nil {
 		return fault.New(fault.Forbidden, op, "%w", err)
 	}
-	body, release, err := s.readBody(ctx, r, 0, 1)
+	body, release, err := s.readBody(ctx, r, 0, itself)
 	defer release()
 	if err != nil {
 		return err
