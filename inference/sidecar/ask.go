@@ -89,7 +89,7 @@ func known(r *request, q question) (inference.Subject, error) {
 //     before the question, because the size of the source, which only the look
 //     reveals, is stored with the answer. Whoever was faster meanwhile only
 //     makes the second question cheaper.
-func ask[T any](ctx context.Context, looker Looker, p picture, frame int,
+func ask[T any](ctx context.Context, looker Looker, p *picture, frame int,
 	put func(context.Context, inference.Subject) (T, error)) (T, error) {
 	subject := inference.Subject{Content: p.content, Frame: frame, Source: p.source}
 	if frame != 0 && !(p.raw() && p.named) {
@@ -98,7 +98,10 @@ func ask[T any](ctx context.Context, looker Looker, p picture, frame int,
 		return none, fault.New(fault.Invalid, "sidecar.ask", "frame %d: only the first frame of a picture sent here is looked at", frame)
 	}
 	if p.raw() { // 1
-		subject.Look = func(context.Context) (pixel.Buffer, error) { return p.pixels, nil }
+		subject.Look = handOver(p.pixels)
+		if !p.drawn {
+			p.pixels.Pix = nil
+		}
 		return put(ctx, subject)
 	}
 	answer, err := put(ctx, subject) // 2
@@ -110,8 +113,21 @@ func ask[T any](ctx context.Context, looker Looker, p picture, frame int,
 		return answer, err
 	}
 	subject.Source = source
-	subject.Look = func(context.Context) (pixel.Buffer, error) { return look, nil }
+	subject.Look = handOver(look)
+	look = pixel.Buffer{}
 	return put(ctx, subject)
+}
+
+// handOver returns a Look that can be called once. What a model makes of a look is
+// a fraction of it, and waits for much longer: the look must not wait with it.
+func handOver(look pixel.Buffer) func(context.Context) (pixel.Buffer, error) {
+	return func(context.Context) (pixel.Buffer, error) {
+		given := look
+		if look = (pixel.Buffer{}); given.Pix == nil {
+			return given, fault.New(fault.Internal, "sidecar.handOver", "the look was asked for twice")
+		}
+		return given, nil
+	}
 }
 
 // sentSize is the size of the picture as the caller sees it: the pixels that

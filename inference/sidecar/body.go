@@ -21,7 +21,8 @@ type picture struct {
 	named   bool         // content was named by a trusted caller, not hashed here
 	source  pixel.Size   // of the oriented source; zero for a file not yet looked at
 	file    []byte       // nil for raw pixels
-	pixels  pixel.Buffer // raw pixels
+	pixels  pixel.Buffer // raw pixels; without Pix once they are handed over
+	drawn   bool         // the answer is drawn on it: it is kept until then
 }
 
 // raw reports whether the picture came as pixels.

@@ -39,7 +39,7 @@ func (s *Server) postFaces(ctx context.Context, r *request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	found, err := ask(ctx, s.looker, p, q.frame, func(ctx context.Context, subject inference.Subject) (inference.Faces, error) {
+	found, err := ask(ctx, s.looker, &p, q.frame, func(ctx context.Context, subject inference.Subject) (inference.Faces, error) {
 		return s.client.Faces(ctx, facesRequest(r, q, subject))
 	})
 	if err != nil {

@@ -76,7 +76,8 @@ func (s *Server) postForeground(ctx context.Context, r *request) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	found, err := ask(ctx, s.looker, p, q.frame, func(ctx context.Context, subject inference.Subject) (inference.Foreground, error) {
+	p.drawn = form == formCutout
+	found, err := ask(ctx, s.looker, &p, q.frame, func(ctx context.Context, subject inference.Subject) (inference.Foreground, error) {
 		return s.client.Foreground(ctx, foregroundRequest(r, q, subject))
 	})
 	if err != nil {
