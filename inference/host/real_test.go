@@ -4,8 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"math"
-	"sync"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"focal/bench/reference"
 	"focal/core/pixel"
@@ -72,60 +73,142 @@ func photos(t *testing.T, n int) []inference.Subject {
 	return subjects
 }
 
-// A picture's result in a batch equals its result alone, to 1e-5.
-func TestHost_GivesTheSameFacesInABatchAsAlone(t *testing.T) {
-	repo, subjects := batching{repository(t)}, photos(t, 10)
-	everything := 0.0
-	ask := func(h *host.Host, s inference.Subject) (inference.Faces, error) {
-		return h.Faces(t.Context(), inference.FacesRequest{Subject: s, Threshold: &everything})
-	}
-	alone := make([]inference.Faces, len(subjects))
-	h := real(t, repo, 2<<30)
-	for i, s := range subjects {
-		var err error
-		if alone[i], err = ask(h, s); err != nil {
-			t.Fatal(err)
-		}
-	}
-	shut(t, h)
+// found is an answer as numbers.
+type found struct {
+	inference.Facts
+	numbers []float64
+}
 
-	h = real(t, repo, 2<<30) // with an empty cache
-	defer shut(t, h)
-	together, errs := make([]inference.Faces, len(subjects)), make([]error, len(subjects))
-	var wg sync.WaitGroup
-	for i, s := range subjects {
-		wg.Go(func() { together[i], errs[i] = ask(h, s) })
+// faces and mask ask m about s, and for all that it sees.
+func faces(ctx context.Context, h *host.Host, m string, s inference.Subject) (found, error) {
+	everything := 0.0
+	f, err := h.Faces(ctx, inference.FacesRequest{Subject: s, Model: m, Threshold: &everything})
+	var numbers []float64
+	for _, face := range f.Faces {
+		numbers = append(numbers, face.Score, face.Box.X, face.Box.Y, face.Box.W, face.Box.H)
 	}
-	wg.Wait()
-	largest := 0
-	for i := range subjects {
-		if errs[i] != nil {
-			t.Fatal(errs[i])
-		}
-		if together[i].How != inference.Run || alone[i].Batch != 1 {
-			t.Fatalf("photo %d: %+v alone, %+v together", i, alone[i].Facts, together[i].Facts)
-		}
-		largest = max(largest, together[i].Batch)
-		same(t, alone[i].Faces, together[i].Faces)
+	return found{f.Facts, numbers}, err
+}
+
+func mask(ctx context.Context, h *host.Host, m string, s inference.Subject) (found, error) {
+	f, err := h.Foreground(ctx, inference.ForegroundRequest{Subject: s, Model: m})
+	numbers := make([]float64, len(f.Mask.Pix))
+	for i, v := range f.Mask.Pix {
+		numbers[i] = float64(v) / 255
 	}
-	if largest < 2 {
-		t.Error("nothing was batched")
+	return found{f.Facts, numbers}, err
+}
+
+// A picture's result in a batch equals its result alone, to 1e-5; of a mask in
+// bytes that may be the difference between two of them.
+func TestHost_GivesTheSameInABatchAsAlone(t *testing.T) {
+	for _, c := range []struct {
+		model  string
+		ask    func(context.Context, *host.Host, string, inference.Subject) (found, error)
+		within float64
+	}{
+		{"retinaface-mobilenet025", faces, 1e-5},
+		{"yunet", faces, 1e-5},
+		{"ultralight-320", faces, 1e-5},
+		{"ultralight-640", faces, 1e-5},
+		{"u2netp", mask, 1e-5 + 1.0/255},
+		{"prisma-portrait", mask, 1e-5 + 1.0/255},
+	} {
+		t.Run(c.model, func(t *testing.T) {
+			repo, subjects := batching{reference.Pull(t, t.TempDir(), c.model)}, photos(t, 10)
+			if c.within > 1e-5 {
+				subjects = subjects[:4] // a mask has a hundred thousand numbers
+			}
+			alone, together := make([]found, len(subjects)), make([]found, len(subjects))
+			h := real(t, repo, 4<<30)
+			for i, s := range subjects {
+				var err error
+				if alone[i], err = c.ask(t.Context(), h, c.model, s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			shut(t, h)
+
+			h = real(t, repo, 4<<30) // with an empty cache
+			defer shut(t, h)
+			var group errgroup.Group
+			for i, s := range subjects {
+				group.Go(func() (err error) {
+					together[i], err = c.ask(t.Context(), h, c.model, s)
+					return err
+				})
+			}
+			if err := group.Wait(); err != nil {
+				t.Fatal(err)
+			}
+			largest := 0
+			for i := range subjects {
+				if together[i].How != inference.Run || alone[i].Batch != 1 {
+					t.Fatalf("photo %d: %+v alone, %+v together", i, alone[i].Facts, together[i].Facts)
+				}
+				largest = max(largest, together[i].Batch)
+				same(t, alone[i].numbers, together[i].numbers, c.within)
+			}
+			if largest < 2 {
+				t.Error("nothing was batched")
+			}
+		})
 	}
 }
 
-func same(t *testing.T, a, b []pixel.Face) {
+func same(t *testing.T, alone, together []float64, within float64) {
 	t.Helper()
-	if len(a) != len(b) || len(a) == 0 {
-		t.Fatalf("%d faces alone, %d in a batch", len(a), len(b))
+	if len(alone) != len(together) || len(alone) == 0 {
+		t.Fatalf("%d numbers alone, %d in a batch", len(alone), len(together))
 	}
-	for i := range a {
-		p, q := a[i].Box, b[i].Box
-		for _, d := range []float64{a[i].Score - b[i].Score, p.X - q.X, p.Y - q.Y, p.W - q.W, p.H - q.H} {
-			if math.Abs(d) > 1e-5 {
-				t.Fatalf("face %d: %+v alone, %+v in a batch", i, a[i], b[i])
-			}
+	for i := range alone {
+		if math.Abs(alone[i]-together[i]) > within {
+			t.Fatalf("number %d is %v alone, %v in a batch", i, alone[i], together[i])
 		}
 	}
+}
+
+// The numbers behind a mask, which bytes would hide: what a model makes of one
+// picture in a batch equals what it makes of it alone, to 1e-5.
+func TestHost_GivesTheSameNumbersInABatchAsAlone(t *testing.T) {
+	for name, side := range map[string]int64{"u2netp": 320, "prisma-portrait": 256} {
+		t.Run(name, func(t *testing.T) {
+			h := real(t, batching{reference.Pull(t, t.TempDir(), name)}, 4<<30)
+			defer shut(t, h)
+			const n = 3
+			each := 3 * side * side
+			all := models.Tensor{Shape: []int64{n, 3, side, side}, Data: make([]float32, n*each)}
+			for i := range all.Data {
+				all.Data[i] = float32(math.Sin(float64(i) * 0.37)) // other numbers in each picture
+			}
+			ask := func(in models.Tensor) inference.Tensors {
+				got, err := h.Infer(t.Context(), inference.TensorsRequest{Model: name, Inputs: []models.Tensor{in}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return got
+			}
+			together := ask(all)
+			if together.Batch < 2 {
+				t.Errorf("ran in batches of %d", together.Batch)
+			}
+			for i := range int64(n) {
+				one := ask(models.Tensor{Shape: []int64{1, 3, side, side}, Data: all.Data[i*each : (i+1)*each]})
+				for o, out := range one.Outputs {
+					part := together.Outputs[o].Data[i*int64(len(out.Data)):][:len(out.Data)]
+					same(t, float64s(out.Data), float64s(part), 1e-5)
+				}
+			}
+		})
+	}
+}
+
+func float64s(all []float32) []float64 {
+	wide := make([]float64, len(all))
+	for i, v := range all {
+		wide[i] = float64(v)
+	}
+	return wide
 }
 
 // declared gives every model the same declared memory.
