@@ -75,6 +75,9 @@ type Config struct {
 	Pinned []string
 	// ReadEvery is how often the device's memory is read to correct the books.
 	ReadEvery time.Duration
+	// Beside is how many bytes of the memory that Budget is of this process holds
+	// for other things than models, results among them; nil: that is not counted.
+	Beside func() int64
 	// PollEvery is how often a repository that is Watched is looked at for
 	// changes; 0 means never. A change counts when two looks agree on it.
 	PollEvery time.Duration
@@ -221,9 +224,21 @@ func (h *Host) read() {
 		case <-tick.C:
 			h.trim()
 			r := read(h.engine)
-			h.loop.do(func(now time.Time) { h.loop.reading(now, r) })
+			beside := h.beside()
+			h.loop.do(func(now time.Time) {
+				h.loop.sched.OnBeside(now, beside)
+				h.loop.reading(now, r)
+			})
 		}
 	}
+}
+
+// beside is what pictures and tensors that wait hold, and what is left lying of them.
+func (h *Host) beside() int64 {
+	if h.cfg.Beside == nil {
+		return 0
+	}
+	return h.cfg.Beside() - h.answers.Stats().Bytes
 }
 
 func (h *Host) trim() {

@@ -15,6 +15,7 @@ type books struct {
 	booked int64
 	drift  int64 // bytes that the device holds beyond what is booked
 	used   int64 // the last reading; -1: none
+	beside int64 // bytes of the same memory that the requests themselves hold
 }
 
 func (b *books) reserved() int64 { return b.booked }
@@ -42,10 +43,13 @@ func (c *claim) without(m *model) *claim {
 	return c
 }
 
-// limit is what may be booked when m wants need: the budget less the drift, but
-// never less than m has alone, since drift must not keep it out for ever.
+// lost is what the budget holds of other things than models and runs.
+func (b *books) lost() int64 { return b.drift + b.beside }
+
+// limit is what may be booked when m wants need: the budget less what is lost of
+// it, but never less than m has alone: that must not keep it out for ever.
 func (s *Scheduler) limit(m *model, need int64) int64 {
-	return min(s.books.budget, max(s.books.budget-s.books.drift, s.fixed(m)+need))
+	return min(s.books.budget, max(s.books.budget-s.books.lost(), s.fixed(m)+need))
 }
 
 // Room returns the bytes that are booked for a run under way, and those that
@@ -54,7 +58,7 @@ func (s *Scheduler) Room(id RunID) (run, all int64) {
 	if u := s.runs[id]; u != nil {
 		run = u.booked
 	}
-	return run, s.books.budget - s.books.booked + s.running()
+	return run, max(0, s.books.budget-s.books.beside-s.books.booked+s.running())
 }
 
 // fixed is the room that m can never make: that of the pinned, and its own.

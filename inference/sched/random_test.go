@@ -101,12 +101,13 @@ func walk(t *testing.T, seed uint64, events int) {
 			w.cancel(asked[len(asked)-1-e.rng.IntN(min(40, len(asked)))])
 		case k < 15:
 			w.s.OnReading(w.now, int64(e.rng.IntN(1300)))
+			w.s.OnBeside(w.now, int64(e.rng.IntN(1300)-300))
 			w.check()
 		}
 		e.step(time.Duration(e.rng.IntN(20)) * time.Millisecond)
 		w.oldest(t)
 	}
-	w.s.OnReading(w.now, 0)
+	w.s.OnReading(w.now, 0) // what lies beside stays as it is: nobody starves for it
 	e.failing = 0
 	e.step(2 * starveBound)
 	if len(w.open) > 0 {
@@ -193,6 +194,7 @@ func TestScheduler_KeepsItsPromisesOnAnyEvents(t *testing.T) {
 			},
 			"pass":    func(rt *rapid.T) { w.pass(time.Duration(rapid.IntRange(0, 3000).Draw(rt, "ms")) * time.Millisecond) },
 			"free":    func(rt *rapid.T) { w.s.OnFree(w.now, rapid.Int64Range(-1, 1500).Draw(rt, "free")); w.check() },
+			"beside":  func(rt *rapid.T) { w.s.OnBeside(w.now, rapid.Int64Range(-1, 1500).Draw(rt, "beside")); w.check() },
 			"reading": func(rt *rapid.T) { w.s.OnReading(w.now, rapid.Int64Range(0, 1500).Draw(rt, "used")); w.check() },
 		})
 	})

@@ -248,6 +248,14 @@ func (s *Scheduler) OnReading(now time.Time, used int64) {
 	s.settle(now)
 }
 
+// OnBeside hears how many bytes of the device's memory are held by what no model
+// and no run is: pictures that wait, and what is left lying of them. They are not
+// given out either.
+func (s *Scheduler) OnBeside(now time.Time, bytes int64) {
+	s.books.beside = max(0, bytes)
+	s.settle(now)
+}
+
 // OnFree hears how many bytes of the device nobody holds. Where other processes
 // hold so much that the budget is not there any more, it shrinks to what is, and
 // idle models leave; it grows again when they let go.

@@ -424,6 +424,29 @@ func TestScheduler_GivesOutNothingThatTheDeviceDoesNotHave(t *testing.T) {
 	w.expect(t, "load b") // nothing left to send away: the books decide
 }
 
+// Pictures that wait are in the memory that the budget is of.
+func TestScheduler_GivesOutNothingThatRequestsHold(t *testing.T) {
+	w := newWorld(t, nil, small("a"), Spec{ID: "b", Rest: 300, Run: 10})
+	w.resident("a")
+	w.pass(10 * second)
+	w.s.OnBeside(w.now, 700)
+	w.ask("b")
+	w.expect(t, "unload a memory") // 100 + 310 would fit the books, not the memory
+	w.unloaded("a")
+	w.loaded("b", Loaded{})
+	w.expect(t, "load b", "run b [2]")
+	if run, all := w.s.Room(w.underWay()[0]); run != 10 || all != 0 {
+		t.Errorf("a run of %d has a room of %d: want none for what is kept beside it", run, all)
+	}
+	w.doneAll()
+	w.s.OnBeside(w.now, 2000) // more than there is: one alone is served all the same
+	w.ask("a")
+	w.pass(10 * second)
+	w.expect(t, "unload b memory")
+	w.unloaded("b")
+	w.expect(t, "load a")
+}
+
 func TestScheduler_RefusesAboveTheQueueLimitAndSaysWhenToComeBack(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.QueueLimit = 2 }, small("a"))
 	w.resident("a")

@@ -37,7 +37,7 @@ type ModelSnapshot struct {
 // Snapshot returns the state now.
 func (s *Scheduler) Snapshot() Snapshot {
 	snap := Snapshot{
-		Budget: s.books.budget, Reserved: s.books.reserved(), Drift: s.books.drift,
+		Budget: s.books.budget, Reserved: s.books.reserved(), Drift: s.books.lost(),
 		Slots: s.cfg.Slots, Running: len(s.runs), Models: make([]ModelSnapshot, len(s.models)),
 	}
 	runBytes := map[*model]int64{}

@@ -36,6 +36,12 @@ func (i *Inference) Close(ctx context.Context) error {
 
 // OpenInference builds all of inference in this process, once per process.
 func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference, error) {
+	return openInference(c, metrics, nil)
+}
+
+// openInference counts what beside says, where it is not nil and models share the
+// host's memory.
+func openInference(c InferenceConfig, metrics prometheus.Registerer, beside func() int64) (*Inference, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -49,8 +55,10 @@ func OpenInference(c InferenceConfig, metrics prometheus.Registerer) (*Inference
 	}
 	h := host.DefaultConfig()
 	h.Budget, h.CacheBytes, h.Slots = c.cpuMemory(), c.CacheSize, c.Workers
+	h.Beside = beside
 	if engine.Provider() != "cpu" {
 		h.Budget, h.Slots = engine.CardBudget(), 0 // the host knows how many runs a card takes
+		h.Beside = nil
 	}
 	h.QueueLimit = c.Queue
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}

@@ -78,7 +78,9 @@ func (s *Sidecar) build(c SidecarConfig) error {
 	registry := newRegistry()
 	var err error
 	c.Models.Blackbox = blackboxOf(s.listeners[0].Addr(), c.Models.Models)
-	if s.host, err = OpenInference(c.Models, registry); err != nil {
+	idle := heldByGo()
+	beside := func() int64 { return heldByGo() - idle }
+	if s.host, err = openInference(c.Models, registry, beside); err != nil {
 		return err
 	}
 	// The sidecar reads picture files with the same look, limits and slots as
@@ -106,6 +108,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 		stop := context.AfterFunc(s.inherited.Stay, leave)
 		defer stop()
 	}
+	defer collectEarly(garbage)()
 	served := make(chan error, len(s.listeners))
 	for _, l := range s.listeners {
 		s.log.Info("sidecar serving", "address", l.Addr().String())
