@@ -83,7 +83,7 @@ func partHead(s []byte) (name string, rest []byte, err error) {
 	const op = "api.parts"
 	for n := 0; n < maxPartHead; {
 		line, _, found := bytes.Cut(s[:min(len(s), maxPartHead-n)], []byte("\r\n"))
-		if !found {
+		if !found || bytes.IndexByte(line, '\n') >= 0 { // readers differ on where such a line ends
 			break
 		}
 		n += len(line) + 2
