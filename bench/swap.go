@@ -93,8 +93,7 @@ func (c *swapCommand) Run(ctx context.Context, log *slog.Logger) error {
 // swap measures one model. A round that does not count comes first: the file is
 // read from the disk then.
 func (c *swapCommand) swap(ctx context.Context, e *ort.Engine, r *models.Repository, m models.Model) (swapped, error) {
-	sides := device.Sides(m, c.Side)
-	in := device.Input(m, 1, sides[len(sides)-1])
+	in := device.Input(m, 1, device.LargestSide(m, c.Side))
 	var rounds []round
 	for i := range c.Rounds + 1 {
 		s, err := device.Change(ctx, e, m, in)

@@ -77,7 +77,7 @@ func (c *throughputCommand) Run(ctx context.Context, log *slog.Logger) error {
 }
 
 func (c *throughputCommand) compare(ctx context.Context, e *ort.Engine, r *models.Repository, m models.Model) (compared, error) {
-	side := device.Sides(m, c.Side)[len(device.Sides(m, c.Side))-1]
+	side := device.LargestSide(m, c.Side)
 	one := device.Input(m, 1, side)
 	clients := c.Clients
 	if clients == 0 {

@@ -51,6 +51,12 @@ func Sides(m models.Model, largest int) []int {
 	return []int{0}
 }
 
+// LargestSide is the last of Sides.
+func LargestSide(m models.Model, largest int) int {
+	sides := Sides(m, largest)
+	return sides[len(sides)-1]
+}
+
 // Shape writes that of an item: 3x320x320.
 func Shape(t []models.Tensor) string {
 	return strings.Trim(strings.ReplaceAll(fmt.Sprint(t[0].Shape[1:]), " ", "x"), "[]")

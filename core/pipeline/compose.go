@@ -18,13 +18,15 @@ type Composition struct {
 	Output transform.Output
 }
 
+// programs is what those who compose take: whoever asks for AVIF shows WebP too.
+var programs = Accept{AVIF: true, WebP: true}
+
 // Compose makes the picture of a composition. It is a still, unless one picture
 // and no more than one step make it. An SVG is not rasterised: fault.Unsupported.
 // Errors are otherwise those of Make.
 func (p *Pipeline) Compose(ctx context.Context, c Composition) (Result, error) {
 	if o, single := c.single(); single {
-		// Whoever asks for AVIF shows WebP too.
-		return p.raster(ctx, Request{Source: c.Images[0], Options: o, Accept: Accept{AVIF: true, WebP: true}})
+		return p.raster(ctx, Request{Source: c.Images[0], Options: o, Accept: programs})
 	}
 	start := time.Now()
 	w := &work{pipeline: p, composition: c, layers: make([]layer, len(c.Images))}

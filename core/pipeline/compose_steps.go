@@ -99,7 +99,7 @@ func (w *work) finish() error {
 		return w.bare(out.Channels)
 	}
 	var warning string
-	pic.format, warning = chooseFormat(out.Options, Accept{AVIF: true, WebP: true}, w.result.Size, l.image.Alpha())
+	pic.format, warning = chooseFormat(out.Options, programs, w.result.Size, l.image.Alpha())
 	w.warn(warning)
 	if err := pic.run(finish); err != nil {
 		return err
@@ -121,7 +121,7 @@ const (
 func (w *work) bare(channels int) error {
 	i := w.layers[0].image
 	w.result.ContentType = typeRGBA
-	ready := i.Opaque
+	ready := i.AddAlpha
 	if channels == 3 {
 		w.result.ContentType = typeRGB
 		ready = func() error { return i.Fill(white) }

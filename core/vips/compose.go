@@ -50,8 +50,8 @@ func (i *Image) Draw(o Overlay) error {
 	defer layer.Close()
 	operator := operators[o.Operator]
 	if operator.pierces {
-		if err := i.ref.AddAlpha(); err != nil {
-			return wrap(fault.Internal, op, err)
+		if err := i.AddAlpha(); err != nil {
+			return err
 		}
 	}
 	c, err := i.ref.Copy()
@@ -131,10 +131,10 @@ func (i *Image) fade(opacity float64) error {
 	return i.ref.Linear([]float64{1, 1, 1, opacity}, make([]float64, colours+1))
 }
 
-// Opaque gives the picture an alpha channel if it has none.
-func (i *Image) Opaque() error {
+// AddAlpha gives the picture an alpha channel, opaque everywhere, if it has none.
+func (i *Image) AddAlpha() error {
 	if err := i.ref.AddAlpha(); err != nil {
-		return wrap(fault.Internal, "vips.Opaque", err)
+		return wrap(fault.Internal, "vips.AddAlpha", err)
 	}
 	return nil
 }

@@ -106,8 +106,8 @@ func (i *Image) Pad(canvas pixel.Size, left, top int, c Colour) error {
 		return nil
 	}
 	if c.A < 255 {
-		if err := i.ref.AddAlpha(); err != nil {
-			return wrap(fault.Internal, op, err)
+		if err := i.AddAlpha(); err != nil {
+			return err
 		}
 	}
 	err := i.ref.EmbedBackgroundRGBA(left, top, canvas.Width, canvas.Height, &govips.ColorRGBA{R: c.R, G: c.G, B: c.B, A: c.A})

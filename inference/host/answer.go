@@ -192,8 +192,9 @@ func (h *Host) explain(err error) error {
 }
 
 // fly makes an answer: ask the second tier, refuse what would be late before
-// anything is decoded, look, prepare, run, decode. Its ctx is the flight's, which ends when nobody
-// waits any more; what has started to run is finished and kept all the same.
+// anything is decoded, look, prepare, run, decode. Its ctx is the flight's,
+// which ends when nobody waits any more; what has started to run is finished
+// and kept all the same.
 func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer, error) {
 	if !h.gate.enter() {
 		return answer{}, closed()

@@ -32,14 +32,11 @@ func tellBinding(h *fasthttp.ResponseHeader) {
 // binding answers what a worker's Images binding asks: POST /transform and POST
 // /info.
 func (s *Server) binding(ctx *fasthttp.RequestCtx, route string) {
-	id := s.requestID()
-	ctx.Response.Header.Set("Focal-Request-Id", id)
-	if !s.admit(ctx) {
+	id, work, done, ok := s.begin(ctx)
+	if !ok {
 		return
 	}
-	defer s.admitted.Add(-1)
-	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
-	defer cancel()
+	defer done()
 	if err := s.serveBinding(ctx, work, route); err != nil {
 		s.config.Log.Info("refused", "id", id, "route", route, "kind", fault.KindOf(err).String(), "error", err.Error())
 		s.fail(ctx, err)

@@ -44,24 +44,8 @@ func ask(t *testing.T, url string, fields []field, header ...string) (*http.Resp
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, struct{ io.Reader }{&b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", w.FormDataContentType())
-	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
-	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp, string(text)
+	header = append([]string{"Content-Type", w.FormDataContentType()}, header...)
+	return send(t, http.MethodPost, url, struct{ io.Reader }{&b}, header...)
 }
 
 // square is a PNG of one colour.

@@ -26,17 +26,11 @@ type asked struct {
 // image answers a transform: admit, understand, fetch, make, answer. rest is
 // what follows the prefix, as it was sent.
 func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
-	id := s.requestID()
-	ctx.Response.Header.Set("Focal-Request-Id", id)
-	if !s.admit(ctx) {
+	id, work, done, ok := s.begin(ctx)
+	if !ok {
 		return
 	}
-	defer s.admitted.Add(-1)
-	// The client's leaving is not noticed, so the deadline is all that ends a
-	// request early.
-	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
-	defer cancel()
-
+	defer done()
 	a, err := s.understand(ctx, rest, query)
 	if err == nil {
 		err = s.deliver(ctx, work, a)
@@ -50,6 +44,20 @@ func (s *Server) image(ctx *fasthttp.RequestCtx, rest, query string) {
 	if a.options.RedirectOnError {
 		s.redirect(ctx, kind, a.ref)
 	}
+}
+
+// begin admits a request and gives it its id and its time, all its waits
+// included. done is its end; where ok is false it has been refused.
+func (s *Server) begin(ctx *fasthttp.RequestCtx) (id string, work context.Context, done func(), ok bool) {
+	id = s.requestID()
+	ctx.Response.Header.Set("Focal-Request-Id", id)
+	if !s.admit(ctx) {
+		return id, nil, nil, false
+	}
+	// The client's leaving is not noticed, so the deadline is all that ends a
+	// request early.
+	work, cancel := context.WithTimeout(context.Background(), s.config.Timeout)
+	return id, work, func() { cancel(); s.admitted.Add(-1) }, true
 }
 
 // admit counts a request in, which its caller counts out, or refuses it.

@@ -51,6 +51,8 @@ func (c InferenceConfig) Validate() error {
 		return fault.New(fault.Invalid, op, "--workers %d: want at least 1", c.Workers)
 	case c.Queue < 1:
 		return fault.New(fault.Invalid, op, "--inference-queue %d: want at least 1", c.Queue)
+	case c.Redis != "":
+		return c.redis().Validate()
 	}
 	return nil
 }

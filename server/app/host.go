@@ -92,9 +92,13 @@ func (c InferenceConfig) shared(metrics prometheus.Registerer) (*redis.Results, 
 	if c.Redis == "" {
 		return nil, nil
 	}
+	return redis.New(c.redis(), metrics)
+}
+
+func (c InferenceConfig) redis() redis.Config {
 	r := redis.DefaultConfig()
 	r.URL, r.TTL = c.Redis, c.RedisTTL
-	return redis.New(r, metrics)
+	return r
 }
 
 // engine is how ONNX Runtime is opened. Engines of TensorRT are kept beside the
