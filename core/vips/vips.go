@@ -130,7 +130,9 @@ func wrap(k fault.Kind, op string, err error) error {
 	if i := strings.Index(text, "\nStack:"); i >= 0 {
 		text = text[:i]
 	}
-	// libvips repeats itself for every bad row: the first line says it all.
-	text, _, _ = strings.Cut(text, "\n")
-	return fault.New(k, op, "%s", strings.TrimSpace(text))
+	// The last line is this failure's. Those before it say the same of other rows,
+	// or were left by a call that went well all the same: libvips has one buffer
+	// for the whole process, and adds to its end.
+	text = strings.TrimSpace(text)
+	return fault.New(k, op, "%s", text[strings.LastIndex(text, "\n")+1:])
 }
