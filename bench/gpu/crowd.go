@@ -33,15 +33,8 @@ func through(ctx context.Context, b *bench) error {
 		l := line{Stage: "through", What: "rate", Model: m.Name}
 		one := device.Input(m, 1, sides[0])
 		l.Shape = device.Shape(one)
-		for _, n := range b.batches(m) {
-			in := device.Input(m, n, sides[0])
-			run, err := b.bareRun(m, in, 5)
-			if err != nil {
-				break
-			}
-			if rate := float64(n) / run.Seconds(); rate > l.BareRate {
-				l.BareRate, l.Batch = rate, n
-			}
+		if l.BareRate, l.Batch, err = b.bareBest(ctx, m, sides[0]); err != nil {
+			return device.CloseHost(h, err)
 		}
 		f := flood(ctx, h, m, one, 4*b.most, each)
 		l.Rate, l.N, l.Failures, l.Error = f.rate, f.done, f.failures, f.first

@@ -30,14 +30,22 @@ func (b *bench) batches(m models.Model) []int {
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // curves measures every batch of every model, ours and bare. Where memory runs out
-// the larger ones are left.
+// the larger ones are left. Models that there was no time for are said to be
+// unmeasured; any other failure is the stage's.
 func curves(ctx context.Context, b *bench) error {
+	var failed []error
 	for _, m := range b.all {
-		if err := b.curve(ctx, m); err != nil {
+		err := b.curve(ctx, m)
+		if ctx.Err() != nil {
+			b.write(line{Stage: "curves", What: "batch", Model: m.Name, Error: "no time left"})
+			continue
+		}
+		if err != nil {
 			b.write(line{Stage: "curves", What: "batch", Model: m.Name, Error: text(err)})
+			failed = append(failed, fmt.Errorf("%s: %w", m.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 func (b *bench) curve(ctx context.Context, m models.Model) error {
@@ -46,10 +54,15 @@ func (b *bench) curve(ctx context.Context, m models.Model) error {
 		return err
 	}
 	defer s.Close()
+	bare, err := b.engine.OpenBare(m)
+	if err != nil {
+		return err
+	}
+	defer bare.Close()
 	for _, side := range b.sides(m) {
 		for _, n := range b.batches(m) {
-			if ctx.Err() != nil {
-				return fmt.Errorf("no time left for batch %d", n)
+			if err := ctx.Err(); err != nil {
+				return err
 			}
 			in := device.Input(m, n, side)
 			l := line{Stage: "curves", What: "batch", Model: m.Name, Shape: device.Shape(in), Batch: n}
@@ -58,33 +71,56 @@ func (b *bench) curve(ctx context.Context, m models.Model) error {
 				l.N, l.P50, l.P99, l.Run = len(times), ms(device.Quantile(times, .5)), ms(device.Quantile(times, .99)), held
 				l.Process = b.engine.Held()
 				l.Rate = float64(n) / device.Quantile(times, .5).Seconds()
-				one, failed := b.bareRun(m, in, len(times))
-				if l.Error = text(failed); failed == nil {
+				var runs []time.Duration
+				if runs, err = bare.Loop(in, device.Count(1+len(times))); err == nil {
+					one := device.Quantile(runs[1:], .5)
 					l.Bare, l.BareRate = ms(one), float64(n)/one.Seconds()
 				}
-			} else {
-				l.Error = text(err)
 			}
+			l.Error = text(err)
 			b.write(l)
 			if fault.Is(err, fault.Busy) {
 				break
+			}
+			if err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// bareRun is the median of n runs of a bare session, after one that does not count.
-func (b *bench) bareRun(m models.Model, in []models.Tensor, n int) (time.Duration, error) {
+// bareBest is the best rate of the bare loop with items like in, over all batches,
+// and the batch that has it: as the curves have found it on this device, else
+// measured now.
+func (b *bench) bareBest(ctx context.Context, m models.Model, side int) (rate float64, batch int, err error) {
+	shape := device.Shape(device.Input(m, 1, side))
+	known, err := read(b.out)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, l := range known {
+		if l.Stage == "curves" && l.Model == m.Name && l.Shape == shape && l.Device == b.engine.Device() && l.BareRate > rate {
+			rate, batch = l.BareRate, l.Batch
+		}
+	}
+	if rate > 0 {
+		return rate, batch, nil
+	}
 	bare, err := b.engine.OpenBare(m)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	runs, err := bare.Loop(in, device.Count(n+1))
-	if err = errors.Join(err, bare.Close()); err != nil {
-		return 0, err
+	for _, n := range b.batches(m) {
+		runs, err := bare.Loop(device.Input(m, n, side), device.Count(6))
+		if err != nil || ctx.Err() != nil {
+			break // the larger ones do not fit
+		}
+		if r := float64(n) / device.Quantile(runs[1:], .5).Seconds(); r > rate {
+			rate, batch = r, n
+		}
 	}
-	return device.Quantile(runs[1:], .5), nil
+	return rate, batch, bare.Close()
 }
 
 // swap loads and unloads every model three times; the second is the one that

@@ -62,6 +62,35 @@ func TestCard_GivesTheNumbersOfTheCPU(t *testing.T) {
 	}
 }
 
+func TestCard_CopiesNothingThatIsLent(t *testing.T) {
+	s := load(t, model(t, "retinaface_mobilenet025"))
+	memory := &pinned{most: 100}
+	fake := ort.OnFakeCard(s, func() gpu.Reading { return gpu.Reading{Ours: 1} }, memory.allocate)
+	const side = 256
+	in := noise(side, 1, 3, side, side)
+	want := run(t, s, in)
+	for range 2 {
+		lent, back, err := fake.Engine().Lend(len(in.Data))
+		if err != nil || slices.ContainsFunc(lent, func(v float32) bool { return v != 0 }) {
+			t.Fatalf("lent memory is not zeros, %v", err)
+		}
+		given := memory.given
+		copy(lent, in.Data)
+		got, held := run(t, fake, models.Tensor{Shape: in.Shape, Data: lent}), memory.given-given
+		if !slices.Equal(got[0].Data, want[0].Data) {
+			t.Error("other numbers")
+		}
+		if held > len(want) {
+			t.Errorf("%d pinned buffers for %d outputs", held, len(want))
+		}
+		back()
+	}
+	// One input, three outputs.
+	if memory.given != 1+len(want) {
+		t.Errorf("%d pinned buffers in all", memory.given)
+	}
+}
+
 // Numbers by hand: the card has 100 taken by others, and our arena grows by 40,
 // then 60 more, then not at all.
 func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {

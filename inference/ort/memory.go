@@ -52,11 +52,18 @@ func heapInUse() int64 { return int64(C.heap_in_use()) }
 // and only the heap's end would go back by itself.
 func giveBackPages() { C.give_back_pages() }
 
-// Lend takes n zeros from the C heap, or from Go's where a card runs: it has
-// buffers of its own.
+// Lend takes n zeros from the C heap, or where a card runs from the memory that it
+// fetches by itself: what is written there is copied no more.
 func (e *Engine) Lend(n int) (zeros []float32, back func(), err error) {
-	if e.card != nil || n < 1 {
-		return make([]float32, n), func() {}, nil
+	switch {
+	case n < 1:
+		return nil, func() {}, nil
+	case e.card != nil:
+		if zeros, back = e.card.pins.take(n); zeros == nil {
+			return make([]float32, n), func() {}, nil
+		}
+		clear(zeros)
+		return zeros, back, nil
 	}
 	p := C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof(zeros[0])))
 	if p == nil {

@@ -13,8 +13,9 @@ type pins struct {
 
 	mu   sync.Mutex // protects what follows
 	free map[int][][]float32
-	sum  int  // floats allocated
-	none bool // the system gives no more
+	out  map[*float32]struct{} // first numbers of the buffers that are in use
+	sum  int                   // floats allocated
+	none bool                  // the system gives no more
 }
 
 const (
@@ -23,7 +24,7 @@ const (
 )
 
 func newPins(allocate func(int) ([]float32, error)) *pins {
-	return &pins{allocate: allocate, free: map[int][][]float32{}}
+	return &pins{allocate: allocate, free: map[int][][]float32{}, out: map[*float32]struct{}{}}
 }
 
 // take returns a buffer of n floats and what gives it back; nil where there is
@@ -47,9 +48,20 @@ func (p *pins) take(n int) (buffer []float32, back func()) {
 	}
 	whole := list[len(list)-1]
 	p.free[size] = list[:len(list)-1]
+	p.out[&whole[0]] = struct{}{}
 	return whole[:n], func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		delete(p.out, &whole[0])
 		p.free[size] = append(p.free[size], whole)
 	}
+}
+
+// has reports whether data, which is not empty, is one of the buffers in use, from
+// its start.
+func (p *pins) has(data []float32) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.out[&data[0]]
+	return ok
 }

@@ -193,8 +193,9 @@ func (s *session) attempt(ctx context.Context, inputs []models.Tensor, do beside
 	return outputs, held, nil
 }
 
-// feed makes C's tensors over inputs: on a card over copies that it can fetch by
-// itself, else over the caller's memory, pinned. end is never nil, and to be
+// feed makes C's tensors over inputs: on a card over memory that it can fetch by
+// itself, a copy where it does not lie there yet, else over the caller's memory,
+// pinned. end is never nil, and to be
 // called when C has let go: C keeps the addresses until the tensors are destroyed,
 // which is before the pins go.
 func (s *session) feed(inputs []models.Tensor) (values []onnx.Value, end func(), err error) {
@@ -211,7 +212,7 @@ func (s *session) feed(inputs []models.Tensor) (values []onnx.Value, end func(),
 	}
 	for _, in := range inputs {
 		data := in.Data
-		if s.engine.card != nil {
+		if s.engine.card != nil && !s.engine.card.pins.has(data) {
 			if buffer, b := s.engine.card.pins.take(len(data)); buffer != nil {
 				copy(buffer, data)
 				data, back = buffer, append(back, b)
