@@ -5,10 +5,14 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"focal/bench/device"
 	"focal/core/pixel"
@@ -110,13 +114,24 @@ func overcommit(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	w := b.walk(ctx, h, 4, int64(b.switches))
+	l := line{Stage: "overcommit", What: "walk", N: w.done, Failures: w.failures, Error: w.first,
+		Budget: budget, Rest: rest, Process: b.engine.Held()}
+	err = device.CloseHost(h, nil)
+	l.Left = b.engine.Held() - before
+	b.write(l)
+	return err
+}
+
+// walk has clients ask for models at random, so often or until ctx ends.
+func (b *bench) walk(ctx context.Context, h *host.Host, clients int, most int64) flooded {
 	var asked, failures atomic.Int64
 	var first atomic.Value
 	var wg sync.WaitGroup
-	for client := range 4 {
+	for client := range clients {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(client), 7))
-			for ctx.Err() == nil && asked.Add(1) <= int64(b.switches) {
+			for ctx.Err() == nil && asked.Add(1) <= most {
 				m := b.all[random.IntN(len(b.all))]
 				if err := device.Ask(context.Background(), h, m, device.Input(m, 1, 256)); err != nil {
 					failures.Add(1)
@@ -126,13 +141,59 @@ func overcommit(ctx context.Context, b *bench) error {
 		})
 	}
 	wg.Wait()
-	l := line{Stage: "overcommit", What: "walk", N: int(min(asked.Load(), int64(b.switches))), Failures: int(failures.Load()),
-		Budget: budget, Rest: rest, Process: b.engine.Held()}
-	l.Error, _ = first.Load().(string)
-	err = device.CloseHost(h, nil)
-	l.Left = b.engine.Held() - before
-	b.write(l)
-	return err
+	w := flooded{done: int(min(asked.Load(), most)), failures: int(failures.Load())}
+	w.first, _ = first.Load().(string)
+	return w
+}
+
+// neighbour asks for models at random while somebody else, who is started beside
+// this program, takes the device's memory and gives it back: the budget must shrink
+// to what is left, and every answer come.
+func neighbour(ctx context.Context, b *bench) error {
+	h, err := b.serve(0)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	for _, c := range h.Collectors() {
+		if err := registry.Register(c); err != nil {
+			return device.CloseHost(h, err)
+		}
+	}
+	watched := make(chan []int64)
+	go func() { // ends with ctx
+		var budgets []int64
+		for tick := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; {
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+				budgets = append(budgets, budgetOf(registry))
+			}
+		}
+		watched <- budgets
+	}()
+	w := b.walk(ctx, h, 4, math.MaxInt64)
+	budgets := <-watched
+	if len(budgets) == 0 {
+		return device.CloseHost(h, errors.New("no budget was read"))
+	}
+	b.write(line{Stage: "neighbour", What: "walk", N: w.done, Failures: w.failures, Error: w.first,
+		Budget: budgets[0], Least: slices.Min(budgets), Last: budgets[len(budgets)-1]})
+	return device.CloseHost(h, nil)
+}
+
+// budgetOf is the budget that a host says it has at the moment; -1: it does not.
+func budgetOf(registry prometheus.Gatherer) int64 {
+	families, err := registry.Gather()
+	if err != nil {
+		return -1
+	}
+	for _, f := range families {
+		if f.GetName() == "focal_memory_budget_bytes" {
+			return int64(f.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	return -1
 }
 
 // openLoop sends to the first model at 70 % of the rate that many clients got, by

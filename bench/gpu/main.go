@@ -51,6 +51,7 @@ var stages = []stage{
 	{"swap", "load, first run, steady run, what is held, and what comes back", swap},
 	{"through", "pictures a second through the scheduler, beside the bare loop", through},
 	{"overcommit", "random models in a quarter of the memory that all need", overcommit},
+	{"neighbour", "random models while another process takes the memory", neighbour},
 	{"load", "open-loop load at 70 % of what one model can do", openLoop},
 	{"latency", "share of the model in the time of one cut-out", latency},
 }
@@ -142,6 +143,8 @@ type line struct {
 	Process  int64   `json:"process_bytes,omitempty"` // all of this process on the device, context included
 	Left     int64   `json:"left_bytes,omitempty"`    // after the model was unloaded
 	Budget   int64   `json:"budget_bytes,omitempty"`
+	Least    int64   `json:"least_budget_bytes,omitempty"`
+	Last     int64   `json:"last_budget_bytes,omitempty"`
 	Share    float64 `json:"share,omitempty"` // of the model in the whole
 	Failures int     `json:"failures,omitempty"`
 	Error    string  `json:"error,omitempty"`

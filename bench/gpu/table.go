@@ -36,6 +36,8 @@ func (l line) figures() string {
 	add("rest %d MiB", l.Rest > 0, l.Rest/mebibyte)
 	add("run %d MiB", l.Run > 0, l.Run/mebibyte)
 	add("budget %d MiB", l.Budget > 0, l.Budget/mebibyte)
+	add("least budget %d MiB", l.Least != 0, l.Least/mebibyte)
+	add("at last %d MiB", l.Last != 0, l.Last/mebibyte)
 	add("process %d MiB", l.Process > 0, l.Process/mebibyte)
 	add("left %d KiB", l.Left != 0, l.Left/1024)
 	add("model's share %.0f %%", l.Share > 0, 100*l.Share)
