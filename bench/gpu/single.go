@@ -67,6 +67,9 @@ func (b *bench) curve(ctx context.Context, m models.Model) error {
 			in := device.Input(m, n, side)
 			l := line{Stage: "curves", What: "batch", Model: m.Name, Shape: device.Shape(in), Batch: n}
 			times, held, err := device.Timed(ctx, s, in)
+			if err == nil && len(times) == 0 {
+				return ctx.Err()
+			}
 			if err == nil {
 				l.N, l.P50, l.P99, l.Run = len(times), ms(device.Quantile(times, .5)), ms(device.Quantile(times, .99)), held
 				l.Process = b.engine.Held()
