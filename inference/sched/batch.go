@@ -16,7 +16,8 @@ import (
 //     that memory has let through, or that the device is tuned to.
 //  3. No more than pays: the smallest that is about as fast an item.
 //  4. While it would miss the earliest deadline in it: one fewer.
-//  5. If even the first alone would be late: refuse it and look again.
+//  5. If even the first alone would be late: refuse it and look again, unless a
+//     suspect comes to the head that way and the device is not quiet.
 //  6. While there is no memory for it: one fewer; not even for one: ask for
 //     room, and wait.
 //  7. Not full, and nobody has waited MaxDelay or has to hurry: wait.
@@ -37,6 +38,9 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 		if n == 0 { // 5
 			after, _ := s.predict(now, m, q.canvas, line[0].Class)
 			s.refuse(line[0], RefusedLate, late(m, after))
+			if q.len() > 0 && s.suspected(now, q) && !s.quiet() {
+				return nil
+			}
 			continue
 		}
 		for n > 0 && !s.fitsRun(m, s.needs(q, line[:n])) { // 6
@@ -177,6 +181,7 @@ func (s *Scheduler) run(now time.Time, q *queue, batch []*request) {
 		ids[i] = r.ID
 	}
 	m.lastUsed = now
+	s.alone = s.suspect(now, batch[0].Key)
 	s.claim = s.claim.without(m)
 	s.do.Run(u.id, m.ID, q.canvas, ids)
 }

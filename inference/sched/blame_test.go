@@ -61,6 +61,28 @@ func TestScheduler_RunsASuspectWithTheDeviceToItself(t *testing.T) {
 	w.expect(t, "run b [9]", "run a [10]")
 }
 
+// It comes to the head of its line because who was before it is refused, in the
+// moment in which a place is free.
+func TestScheduler_RunsASuspectAloneBehindOneWhoIsLate(t *testing.T) {
+	one := small("a")
+	one.Instances = 1
+	w := newWorld(t, func(c *Config) { c.Slots = 2 }, one, small("b"))
+	w.resident("a", "b")
+	w.ask("a") // 3
+	w.pass(100 * ms)
+	w.doneAll() // it takes 100 ms
+	w.crashed(poison, 1)
+	w.ask("a")                                                   // 4
+	w.arrive(Request{Model: "a", Deadline: w.now.Add(250 * ms)}) // 5
+	w.arrive(Request{Model: "a", Key: poison})                   // 6
+	w.ask("b")                                                   // 7
+	w.pass(200 * ms)                                             // 5 needs 100 and has 50
+	w.done(w.underWay()[0], Done{})
+	w.expect(t, "run a [3]", "run a [4]", "run b [7]", "refuse 5 late")
+	w.doneAll()
+	w.expect(t, "run a [6]")
+}
+
 func TestScheduler_ClearsASuspectThatFails(t *testing.T) {
 	w := newWorld(t, nil, small("a"))
 	w.resident("a")

@@ -148,6 +148,7 @@ func (s *Scheduler) load(now time.Time, m *model) {
 	s.books.take(m.booked)
 	s.crowd()
 	m.state, m.since = loading, now
+	s.alone = s.suspect(now, LoadKey(m.ID))
 	s.claim = s.claim.without(m)
 	s.do.Load(m.ID)
 }

@@ -3,4 +3,4 @@
 package sched
 
 // walkEvents is how many random events the long walk is made of.
-const walkEvents = 1_200_000
+const walkEvents = 1_500_000

@@ -4,4 +4,4 @@ package sched
 
 // walkEvents is smaller under the race detector, which makes the walk ten
 // times as slow and has nothing to find in one goroutine.
-const walkEvents = 60_000
+const walkEvents = 75_000

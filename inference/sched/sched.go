@@ -337,12 +337,10 @@ func (s *Scheduler) startNext(now time.Time) bool {
 		if q.len() == 0 {
 			continue
 		}
-		suspected := s.suspected(now, q)
-		if suspected && !s.quiet() {
+		if s.suspected(now, q) && !s.quiet() {
 			return false
 		}
 		if s.start(now, q) {
-			s.alone = suspected
 			return true
 		}
 	}
