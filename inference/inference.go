@@ -128,6 +128,16 @@ type Tensors struct {
 	Outputs []models.Tensor
 }
 
+// Batching is how a model's requests share runs on this device.
+type Batching struct {
+	Most      int           // items of the largest run
+	Sizes     []int         // the only ones that run, rising; nil: any up to Most
+	Delay     time.Duration // how long a run that is not full waits for company while the device is free
+	Instances int           // runs of the model side by side
+	Lowest    int           // priority; 1 is the highest
+	Default   int           // priority of those who name none
+}
+
 // Statistics is what has happened to one version of a model since the start,
 // pictures and raw tensors together.
 type Statistics struct {

@@ -75,6 +75,26 @@ func (h *Host) Model(name, version string) (models.Model, error) {
 	return m.Model, nil
 }
 
+// Batching returns how runs of the model called name are put together here. Errors
+// are those of Model.
+func (h *Host) Batching(name, version string) (inference.Batching, error) {
+	m, err := h.catalog.version(name, version)
+	if err != nil {
+		return inference.Batching{}, err
+	}
+	b := inference.Batching{
+		Most: max(m.spec.MaxBatch, 1), Delay: m.spec.MaxDelay, Instances: h.cfg.Slots,
+		Lowest: sched.LowestPriority, Default: sched.DefaultPriority,
+	}
+	if m.spec.Instances > 0 {
+		b.Instances = min(b.Instances, m.spec.Instances)
+	}
+	for n := 1; m.spec.Buckets && n <= b.Most; n *= 2 {
+		b.Sizes = append(b.Sizes, n)
+	}
+	return b, nil
+}
+
 // take lifts a ban and returns the version that is to be loaded: the one that
 // comes, else the one that serves.
 func (c *catalog) take(name string) (*served, error) {

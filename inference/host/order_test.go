@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"reflect"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,4 +245,39 @@ func TestHost_CountsWhatTritonCounts(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 	})
+}
+
+func TestHost_SaysHowRequestsOfAModelShareRuns(t *testing.T) {
+	slow := detector
+	slow.MaxBatch, slow.MaxBatchCPU, slow.MaxDelay, slow.Instances = 8, 3, 5*time.Millisecond, 9
+	single := cutter
+	single.MaxBatch, single.Instances = 0, 1
+	for provider, want := range map[string]map[string]inference.Batching{
+		"cpu": {
+			"detector": {Most: 3, Delay: 5 * time.Millisecond, Instances: 2, Lowest: 8, Default: 4},
+			"cutter":   {Most: 1, Instances: 1, Lowest: 8, Default: 4},
+		},
+		"cuda": {
+			"detector": {Most: 8, Sizes: []int{1, 2, 4, 8}, Delay: 5 * time.Millisecond, Instances: 2, Lowest: 8, Default: 4},
+			"cutter":   {Most: 1, Sizes: []int{1}, Instances: 1, Lowest: 8, Default: 4},
+		},
+	} {
+		c := DefaultConfig()
+		c.Slots, c.Adapters = 2, adapters()
+		h, err := New(c, fake.New(provider), newShelf(slow, single))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range want {
+			if got, err := h.Batching(name, "1"); err != nil || !reflect.DeepEqual(got, b) {
+				t.Errorf("%s on %s: %+v, %v, want %+v", name, provider, got, err, b)
+			}
+		}
+		if _, err := h.Batching("detector", "2"); !fault.Is(err, fault.NotFound) {
+			t.Errorf("another version: %v", err)
+		}
+		if err := h.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
 }

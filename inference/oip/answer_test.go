@@ -151,3 +151,32 @@ func TestStatistics_HaveTheShapeOfTriton(t *testing.T) {
 			`"memory_usage":[{"type":"CPU","id":0,"byte_size":100}]}`)
 	expect(t, written(t, oip.Statistics(inference.Statistics{Model: "m"}, "cuda"))[:60], `{"name":"m","version":"","last_inference":0,"inference_count`)
 }
+
+// What model.yaml says comes out in Triton's words; the batch axis stays out, and
+// a card's batches are powers of two.
+func TestConfigure_WritesTheManifestInTritonsWords(t *testing.T) {
+	m := models.Model{Manifest: models.Manifest{
+		Name: "free", Inputs: []models.Port{{Name: "input", Shape: []int64{-1, 3, -1, -1}}}, Outputs: []models.Port{{Name: "scores", Shape: []int64{-1}}},
+	}}
+	b := inference.Batching{Most: 6, Sizes: []int{1, 2, 4}, Delay: 1500 * time.Microsecond, Instances: 2, Lowest: 8, Default: 4}
+	got, err := json.MarshalIndent(oip.Configure(m, b, "cuda"), "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`"max_batch_size": 6`, `"dims": [
+    3,
+    -1,
+    -1
+   ]`, `"dims": []`, `"kind": "KIND_GPU",
+   "count": 2`, `"preferred_batch_size": [
+   1,
+   2,
+   4
+  ]`, `"max_queue_delay_microseconds": 1500`,
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+}

@@ -26,7 +26,7 @@ import (
 )
 
 // Extensions are the names of what is served beyond the protocol itself.
-var Extensions = [...]string{"binary_tensor_data", "model_repository", "schedule_policy", "statistics"}
+var Extensions = [...]string{"binary_tensor_data", "model_configuration", "model_repository", "schedule_policy", "statistics"}
 
 // Platform is the protocol's name of the runtime.
 const Platform = "onnxruntime_onnx"

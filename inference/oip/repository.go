@@ -136,11 +136,7 @@ func Statistics(s inference.Statistics, provider string) ModelStatistics {
 		out.Batches = append(out.Batches, batchStats{Size: b.Size, ComputeInput: around, ComputeInfer: of(b.Tally), ComputeOutput: around})
 	}
 	if s.Memory > 0 {
-		kind := "GPU"
-		if provider == "cpu" {
-			kind = "CPU"
-		}
-		out.Memory = append(out.Memory, memoryUsage{Type: kind, Bytes: s.Memory})
+		out.Memory = append(out.Memory, memoryUsage{Type: kindOf(provider), Bytes: s.Memory})
 	}
 	return out
 }

@@ -19,6 +19,8 @@ type Tensors interface {
 	// Model describes a model; an empty version is the one that serves.
 	// fault.NotFound is one that there is not.
 	Model(name, version string) (models.Model, error)
+	// Batching is how the model's requests share runs. Errors are those of Model.
+	Batching(name, version string) (inference.Batching, error)
 	Infer(ctx context.Context, r inference.TensorsRequest) (inference.Tensors, error)
 	// Load returns when the model is resident, Unload as soon as it takes no
 	// more requests.
@@ -45,6 +47,7 @@ func (s *Server) tensorRoutes() []route {
 	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
 		all = append(all,
 			route{model, s.get(s.modelMetadata)},
+			route{model + "/config", s.get(s.modelConfig)},
 			route{model + "/ready", s.get(s.modelReady)},
 			route{model + "/stats", s.get(s.statistics)},
 			route{model + "/infer", s.post(s.infer)},
@@ -80,6 +83,19 @@ func (s *Server) modelMetadata(_ context.Context, r *request) (answer, error) {
 		return answer{}, err
 	}
 	return jsonAnswer(http.StatusOK, oip.Describe(m)), nil
+}
+
+func (s *Server) modelConfig(ctx context.Context, r *request) (answer, error) {
+	name, version := r.PathValue("model"), r.PathValue("version")
+	m, err := s.tensors.Model(name, version)
+	if err != nil {
+		return answer{}, err
+	}
+	b, err := s.tensors.Batching(name, version)
+	if err != nil {
+		return answer{}, err
+	}
+	return jsonAnswer(http.StatusOK, oip.Configure(m, b, s.client.Status(ctx).Provider)), nil
 }
 
 // modelReady says that a request for the model would be answered, loaded or

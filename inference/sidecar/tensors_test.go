@@ -88,7 +88,7 @@ func TestTensors_DescribesTheServerAndItsModels(t *testing.T) {
 	cfg := sidecar.DefaultConfig()
 	cfg.Version = "v1.2.3"
 	h := openTensors(t, cfg, nil)
-	h.get(t, "/v2", `{"name":"focal","version":"v1.2.3","extensions":["binary_tensor_data","model_repository","schedule_policy","statistics"]}`)
+	h.get(t, "/v2", `{"name":"focal","version":"v1.2.3","extensions":["binary_tensor_data","model_configuration","model_repository","schedule_policy","statistics"]}`)
 	h.get(t, "/v2/health/live", `{"live":true}`)
 	h.get(t, "/v2/health/ready", `{"ready":true}`)
 	const pair = `{"name":"pair","versions":["3"],"platform":"onnxruntime_onnx",` +
@@ -96,9 +96,16 @@ func TestTensors_DescribesTheServerAndItsModels(t *testing.T) {
 		`"outputs":[{"name":"x","datatype":"FP32","shape":[-1,2]},{"name":"y","datatype":"FP32","shape":[-1,2]}]}`
 	h.get(t, "/v2/models/pair", pair)
 	h.get(t, "/v2/models/pair/versions/3", pair)
+	const config = `{"name":"pair","platform":"onnxruntime_onnx","backend":"onnxruntime","version_policy":{"latest":{"num_versions":1}},"max_batch_size":4,` +
+		`"input":[{"name":"a","data_type":"TYPE_FP32","dims":[2]},{"name":"b","data_type":"TYPE_FP32","dims":[2]}],` +
+		`"output":[{"name":"x","data_type":"TYPE_FP32","dims":[2]},{"name":"y","data_type":"TYPE_FP32","dims":[2]}],` +
+		`"instance_group":[{"name":"pair","kind":"KIND_CPU","count":1}],"default_model_filename":"model.onnx",` +
+		`"dynamic_batching":{"preferred_batch_size":[],"max_queue_delay_microseconds":0,"priority_levels":8,"default_priority_level":4}}`
+	h.get(t, "/v2/models/pair/config", config)
+	h.get(t, "/v2/models/pair/versions/3/config", config)
 	h.get(t, "/v2/models/pair/ready", `{"name":"pair","ready":true}`)
 	h.get(t, "/v2/models/pair/versions/3/ready", `{"name":"pair","ready":true}`)
-	for _, path := range []string{"/v2/models/nobody", "/v2/models/nobody/ready", "/v2/models/nobody/stats", "/v2/models/pair/versions/1", "/v2/models/pair/versions/1/ready"} {
+	for _, path := range []string{"/v2/models/nobody", "/v2/models/nobody/ready", "/v2/models/nobody/stats", "/v2/models/nobody/config", "/v2/models/pair/versions/1/config", "/v2/models/pair/versions/1", "/v2/models/pair/versions/1/ready"} {
 		h.do(t, request{url: path}).refused(t, 404, fault.NotFound)
 	}
 	for _, path := range []string{"/v2/models/nobody/infer", "/v2/models/pair/versions/1/infer", "/v2/repository/models/nobody/load", "/v2/repository/models/nobody/unload"} {

@@ -61,6 +61,19 @@ def states(client):
     return {m["name"]: (m["state"], m["reason"]) for m in client.get_model_repository_index()}
 
 
+def configuration(client):
+    """The configuration must fit the metadata: its shapes are those without the batch axis."""
+    for name in FILES:
+        about, config = client.get_model_metadata(name), client.get_model_config(name, "1")
+        assert config["name"] == name and config["platform"] == about["platform"], config
+        for tensors, described in ((config["input"], about["inputs"]), (config["output"], about["outputs"])):
+            want = [(d["name"], "TYPE_" + d["datatype"], d["shape"][1:]) for d in described]
+            assert [(t["name"], t["data_type"], t["dims"]) for t in tensors] == want, config
+        assert config["max_batch_size"] >= 1 and config["instance_group"][0]["count"] >= 1, config
+        assert config["dynamic_batching"]["max_queue_delay_microseconds"] == 0, config
+        print(f"{name}: at most {config['max_batch_size']} in a run, {config['instance_group']}")
+
+
 def infer(client, golden):
     for name, file in FILES.items():
         values = picture(golden[file])
@@ -120,7 +133,8 @@ def mistakes(client):
     refused("packed body", "415", "gzip", ask(good, request_compression_algorithm="gzip"))
     refused("no number", "400", "number 0 is NaN", lambda: client.infer("ultralight-320", [tensor(np.full(good, np.nan, np.float32))]))
     refused("one microsecond", "503", "too late", ask(good, timeout=1))
-    refused("what is not served", "404", "/openapi.json", lambda: client.get_model_config("u2netp"))
+    refused("config of nothing", "404", "nobody", lambda: client.get_model_config("nobody"))
+    refused("what is not served", "404", "/openapi.json", lambda: client.get_trace_settings())
     ask(good, response_compression_algorithm="gzip")()  # an answer need not be packed
     print("after all that a good request is answered")
 
@@ -139,6 +153,7 @@ def main():
             assert client.is_model_ready(name) and client.is_model_ready(name, "1")
             assert not client.is_model_ready(name, "9") and not client.is_model_ready("nobody")
             print(f"{name}: {about['inputs'][0]['shape']} → {[o['name'] for o in about['outputs']]}")
+        configuration(client)
         infer(client, golden)
         statistics(client, golden)
         repository(client, golden)
