@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .upload import upload
+
 
 def colour(rng: np.random.Generator, x: Tensor) -> Tensor:
     """Gain, tint, contrast and, now and then, grey and noise; pixels 0..255.
@@ -14,9 +16,10 @@ def colour(rng: np.random.Generator, x: Tensor) -> Tensor:
     n = len(x)
 
     def each(values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(x.device)
+        return upload(values.astype(np.float32), x.device)
 
-    gain = each(rng.uniform(0.75, 1.3, (n, 1)) * rng.uniform(0.9, 1.1, (n, 3)))
+    # Dark pictures are rarer in a pool than where people take photos.
+    gain = each(np.exp(rng.uniform(np.log(0.5), np.log(1.35), (n, 1))) * rng.uniform(0.9, 1.1, (n, 3)))
     contrast = each(rng.uniform(0.75, 1.3, (n, 1)))
     keep = each(np.where(rng.random((n, 1, 1)) < 0.1, 0.0, rng.uniform(0.7, 1.3, (n, 1, 1))))
     mean = (gain * x.mean((2, 3))).mean(1, keepdim=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +28,8 @@ def export(net: nn.Module, example: Tensor, path: Path, outputs: list[str], free
 
 @torch.no_grad()
 def compare(net: nn.Module, example: Tensor, path: Path) -> None:
+    import onnxruntime  # a machine that only trains need not have it
+
     x = torch.randn(3, *example.shape[1:], generator=torch.Generator().manual_seed(1))
     want = net(x)
     want = [want] if isinstance(want, Tensor) else list(want)

@@ -1,12 +1,14 @@
 """Trains, exports and measures the face student."""
 
 import argparse
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from . import pool, slices
 from .export import export, pin
@@ -14,30 +16,42 @@ from .face_data import Batches
 from .face_loss import Loss, boxes_of, cells, flat, pair_iou
 from .face_net import FaceExport, FaceNet
 from .teacher import YuNet
+from .upload import upload
 
 LONG_SIDE = 640  # of the manifest's recipe
+AT_ONCE = 10  # pictures in a look of the check
 SHIPPED = pool.ROOT / "models" / "builtin" / "builtin-face"
 
 
-def detect(net: nn.Module, picture: np.ndarray, floor: float, overlap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and scores in one picture (height x width x RGB), as the server decodes them."""
-    height, width = picture.shape[:2]
-    padded = np.zeros((-(-height // 32) * 32, -(-width // 32) * 32, 3), np.float32)
-    padded[:height, :width] = picture[..., ::-1]
+def detect(net: nn.Module, pictures: list[np.ndarray], side: int, floor: float, overlap: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Boxes and scores in each picture (height x width x RGB), as the server decodes them; all are padded to one square."""
     device = next(net.parameters()).device
-    x = torch.from_numpy(padded.transpose(2, 0, 1).copy())[None].to(device, memory_format=torch.channels_last)
-    rows = flat(net(x))[0].float().cpu()
-    places, strides, _ = cells(x.shape[3], x.shape[2], torch.device("cpu"))
-    score = torch.sqrt(torch.sigmoid(rows[:, 0]) * torch.sigmoid(rows[:, 1]))
-    keep = score >= floor
-    boxes, scores = boxes_of(rows, places, strides)[keep], score[keep]
-    order = torch.argsort(scores, descending=True)[:500]
-    boxes, scores = boxes[order], scores[order]
-    left = torch.ones(len(boxes), dtype=torch.bool)
+    places, strides, _ = cells(side, side, device)
+    for start in range(0, len(pictures), AT_ONCE):
+        canvas = np.zeros((AT_ONCE, side, side, 3), np.uint8)
+        for square, picture in zip(canvas, pictures[start:], strict=False):
+            square[: picture.shape[0], : picture.shape[1]] = picture[..., ::-1]
+        rows = flat(net(upload(canvas, device).permute(0, 3, 1, 2).float()))
+        scores, order = torch.sqrt(torch.sigmoid(rows[..., 0]) * torch.sigmoid(rows[..., 1])).topk(500)
+        boxes = boxes_of(rows, places, strides).gather(1, order[..., None].expand(-1, -1, 4))
+        for b, s, _ in zip(boxes.cpu().numpy(), scores.cpu().numpy(), pictures[start:], strict=False):
+            left = apart(b[s >= floor], overlap)
+            yield b[left], s[left]
+
+
+def apart(boxes: np.ndarray, overlap: float) -> list[int]:
+    """Those of the boxes, best first, that are not too near a better one."""
+    meets = all_iou(boxes, boxes) >= overlap
+    left: list[int] = []
     for i in range(len(boxes)):
-        if left[i]:
-            left[i + 1 :] &= pair_iou(boxes[i + 1 :], boxes[i]) < overlap
-    return boxes[left].numpy(), scores[left].numpy()
+        if not meets[i, left].any():
+            left.append(i)
+    return left
+
+
+def all_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of every box of a with every one of b."""
+    return pair_iou(torch.from_numpy(a)[:, None], torch.from_numpy(b)[None]).numpy()
 
 
 @torch.no_grad()
@@ -48,38 +62,45 @@ def check(net: nn.Module, data: pool.Faces) -> dict[str, float]:
     the server uses, for faces as large as it meets. The threshold is of the
     first alone, for the server enlarges nothing.
     """
-    stored, enlarged = [], []
-    marked = 0
+    entries = [data.entries[i] for i in data.val]
+    stored = [data.picture(i) for i in data.val]
+    scales = [LONG_SIDE / max(p.shape) for p in stored]
+    found = []
+    for pictures, side, sizes in ((stored, pool.Faces.SIDE, [1.0] * len(stored)), (enlarged(data), LONG_SIDE, scales)):
+        judged: list[tuple[float, bool]] = []
+        for (boxes, scores), e, size in zip(detect(net, pictures, side, 0.05, 0.4), entries, sizes, strict=True):
+            truth, ignore = (np.array(e[key], np.float32).reshape(-1, 4) * size for key in ("boxes", "ignore"))
+            judged += judge(boxes, scores, truth, ignore)
+        found.append(judged)
+    marked = sum(len(e["boxes"]) for e in entries)
+    return summary(found[0] + found[1], 2 * marked) | {"threshold": summary(found[0], marked)["threshold"]}
+
+
+@functools.cache
+def enlarged(data: pool.Faces) -> list[np.ndarray]:
+    """The val pictures at the server's long side."""
+    out = []
     for i in data.val:
-        entry = data.entries[i]
-        truth = np.array(entry["boxes"], np.float32).reshape(-1, 4)
-        ignore = np.array(entry["ignore"], np.float32).reshape(-1, 4)
-        small = Image.fromarray(data.picture(i))
-        scale = LONG_SIDE / max(small.size)
-        large = small.resize((round(small.width * scale), round(small.height * scale)), Image.BICUBIC)
-        for picture, size, judged in ((small, 1.0, stored), (large, scale, enlarged)):
-            boxes, scores = detect(net, np.asarray(picture), 0.05, 0.4)
-            judged += judge(boxes, scores, truth * size, ignore * size)
-        marked += len(truth)
-    return summary(stored + enlarged, 2 * marked) | {"threshold": summary(stored, marked)["threshold"]}
+        picture = Image.fromarray(data.picture(i))
+        scale = LONG_SIDE / max(picture.size)
+        out.append(np.asarray(picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.BICUBIC)))
+    return out
 
 
 def judge(boxes: np.ndarray, scores: np.ndarray, truth: np.ndarray, ignore: np.ndarray) -> list[tuple[float, bool]]:
     """Score and hit of each box; what meets only an ignored box is left out."""
 
-    def corners(b: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.concatenate([b[:, :2], b[:, :2] + b[:, 2:]], 1))
+    def meets(b: np.ndarray) -> np.ndarray:
+        return all_iou(boxes, np.concatenate([b[:, :2], b[:, :2] + b[:, 2:]], 1))
 
-    free, aside = corners(truth), corners(ignore)
-    taken = torch.zeros(len(free), dtype=torch.bool)
+    free, aside = meets(truth), meets(ignore).max(1, initial=0) >= 0.5
     out = []
-    for box, score in zip(torch.from_numpy(boxes), scores.tolist(), strict=True):
-        iou = pair_iou(free, box).masked_fill(taken, 0) if len(free) else torch.zeros(1)
-        best = int(iou.argmax())
-        if iou[best] >= 0.5:
-            taken[best] = True
+    for score, iou, known in zip(scores.tolist(), free, aside, strict=True):
+        best = int(iou.argmax()) if len(iou) else 0
+        if len(iou) and iou[best] >= 0.5:
+            free[:, best] = 0
             out.append((score, True))
-        elif not len(aside) or pair_iou(aside, box).max() < 0.5:
+        elif not known:
             out.append((score, False))
     return out
 
@@ -109,12 +130,14 @@ def main() -> None:
     a.add_argument("--pull", type=float, default=3, help="how much the teacher's features weigh")
     a.add_argument("--hinted", type=int, default=2, help="every which picture the teacher sees")
     a.add_argument("--teacher", type=Path, default=pool.TEACHERS / "yunet_n.onnx", help="YuNet's file; none: learn from the boxes alone")
+    a.add_argument("--planes", action="store_true", help="each channel for itself in memory, which may be faster on a card")
     o = a.parse_args()
     slices.begin(o)
     data = pool.Faces()
-    run = slices.Run.open(FaceNet(), o.runs, o.weights, decay=0.01, device=o.device)
+    layout = torch.contiguous_format if o.planes else torch.channels_last
+    run = slices.Run.open(FaceNet(), o.runs, o.weights, decay=0.01, device=o.device, layout=layout)
     if o.steps > 0:
-        teacher = YuNet(o.teacher).to(o.device, memory_format=torch.channels_last) if o.teacher.is_file() else None
+        teacher = YuNet(o.teacher).to(o.device, torch.bfloat16, memory_format=layout) if o.teacher.is_file() else None
         batches = Batches(data, o.side, o.batch, o.device)
         slices.train(run, slices.Slice.of(o), batches, Loss(teacher, o.pull, o.hinted), lambda net: check(net, data))
     if o.ship:

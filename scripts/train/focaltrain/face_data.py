@@ -10,6 +10,7 @@ from torch import Tensor
 
 from . import pool
 from .colour import colour
+from .upload import upload
 
 # How often a picture of each source is drawn.
 WEIGHTS = {"wider": 2.0, "facemask": 1.2, "maskweb": 0.6, "ccp": 0.6, "aaf": 0.5, "cid22": 1.0}
@@ -23,7 +24,7 @@ FILLED = 0.7  # of a crop's side, at least, by the picture's short one
 
 # Of a batch, crops put together from four: nothing else shrinks a stored
 # picture far enough for its faces to be as small as those of a crowd.
-MOSAICS = 0.4
+MOSAICS = 0.5
 
 
 @dataclass
@@ -35,26 +36,32 @@ class Batch:
     ignore: Tensor  # n x most ignored x 4
 
 
-def corners(entries: list[dict], key: str) -> Tensor:
-    """The boxes of all pictures in one tensor, empty ones last."""
+def corners(entries: list[dict], key: str) -> np.ndarray:
+    """The boxes of all pictures in one array, empty ones last."""
     most = max(1, *(len(e[key]) for e in entries))
     out = np.zeros((len(entries), most, 4), np.float32)
     for row, e in zip(out, entries, strict=True):
         b = np.array(e[key], np.float32).reshape(-1, 4)
         row[: len(b)] = np.concatenate([b[:, :2], b[:, :2] + b[:, 2:]], 1)
-    return torch.from_numpy(out)
+    return out
 
 
 class Batches:
-    """Endless square crops at all scales."""
+    """Endless square crops at all scales.
+
+    The host draws all crops of a batch at once and never asks the device for
+    anything: a card is told its next step while it is still at the last one.
+    """
 
     def __init__(self, data: pool.Faces, side: int, size: int, device: str) -> None:
         self.side, self.size, self.device = side, size, device
-        self.entries = [data.entries[i] for i in data.train]
-        weights = np.array([NO_FACE if e["file"].startswith("noface") else WEIGHTS[pool.prefix(e["file"])] for e in self.entries])
+        entries = [data.entries[i] for i in data.train]
+        weights = np.array([NO_FACE if e["file"].startswith("noface") else WEIGHTS[pool.prefix(e["file"])] for e in entries])
         self.odds = weights / weights.sum()
-        self.boxes, self.ignore = (corners(self.entries, key).to(device) for key in ("boxes", "ignore"))
-        square = np.zeros((len(self.entries), 3, pool.Faces.SIDE, pool.Faces.SIDE), np.uint8)
+        self.sizes = np.array([[e["width"], e["height"]] for e in entries], np.float32)
+        self.counts = np.array([len(e["boxes"]) for e in entries])
+        self.boxes, self.ignore = corners(entries, "boxes"), corners(entries, "ignore")
+        square = np.zeros((len(entries), 3, pool.Faces.SIDE, pool.Faces.SIDE), np.uint8)
         for canvas, i in zip(square, data.train, strict=True):
             picture = data.picture(i)
             canvas[:, : picture.shape[0], : picture.shape[1]] = picture.transpose(2, 0, 1)
@@ -70,27 +77,25 @@ class Batches:
                 quarters = self._crops(rng, 4 * joined, self.side // 2)
                 pixels = torch.cat([pixels, tiled(quarters[0])])
                 boxes, ignore = (stacked(a, beside(b, self.side // 2)) for a, b in ((boxes, quarters[1]), (ignore, quarters[2])))
-            yield Batch(colour(rng, pixels).flip(1), boxes, ignore)
+            yield Batch(colour(rng, pixels).flip(1), upload(boxes, self.device), upload(ignore, self.device))
 
-    def _crops(self, rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _crops(self, rng: np.random.Generator, count: int, side: int) -> tuple[Tensor, np.ndarray, np.ndarray]:
         """RGB pixels, boxes and ignored boxes of square crops."""
-        ids = rng.choice(len(self.entries), count, p=self.odds)
-        windows = np.array([window(rng, self.entries[i], side) for i in ids], np.float32)
+        ids = rng.choice(len(self.odds), count, p=self.odds)
+        drawn = windows(rng, self.sizes[ids], self.boxes[ids], self.counts[ids], side)
         # Those that shrink come first: they are taken from the smaller pictures.
-        order = np.argsort(windows[:, 0] >= 0.7, kind="stable")
-        ids, windows = ids[order], windows[order]
+        order = np.argsort(drawn[:, 0] >= 0.7, kind="stable")
+        ids, drawn = ids[order], drawn[order]
         mirror = rng.random(count) < 0.5
-        pixels = self._resample(ids, windows, mirror, side)
-        at = torch.from_numpy(ids).to(self.device)
-        w, m = torch.from_numpy(windows).to(self.device), torch.from_numpy(mirror).to(self.device)
-        return pixels, placed(self.boxes[at], w, m, side), placed(self.ignore[at], w, m, side)
+        boxes, ignore = (placed(b[ids], drawn, mirror, side) for b in (self.boxes, self.ignore))
+        return self._resample(ids, drawn, mirror, side), boxes, ignore
 
-    def _resample(self, ids: np.ndarray, windows: np.ndarray, mirror: np.ndarray, side: int) -> Tensor:
+    def _resample(self, ids: np.ndarray, drawn: np.ndarray, mirror: np.ndarray, side: int) -> Tensor:
         """Black beyond the picture, as the canvas is."""
-        small = int((windows[:, 0] < 0.7).sum())
+        small = int((drawn[:, 0] < 0.7).sum())
         out = []
         for stored, which in ((self.half, slice(0, small)), (self.full, slice(small, None))):
-            scale, x, y = windows[which].T
+            scale, x, y = drawn[which].T
             n = len(scale)
             if n == 0:
                 continue
@@ -100,44 +105,44 @@ class Batches:
             theta[:, 1, 1] = span / 2
             theta[:, 0, 2] = x * 2 / pool.Faces.SIDE + span / 2 - 1
             theta[:, 1, 2] = y * 2 / pool.Faces.SIDE + span / 2 - 1
-            grid = F.affine_grid(torch.from_numpy(theta).to(self.device), [n, 3, side, side], align_corners=False)
-            taken = stored[torch.from_numpy(ids[which]).to(self.device)].float()
+            grid = F.affine_grid(upload(theta, self.device), [n, 3, side, side], align_corners=False)
+            taken = stored[upload(ids[which], self.device)].float()
             out.append(F.grid_sample(taken, grid, mode="bilinear", padding_mode="zeros", align_corners=False))
         return torch.cat(out)
 
 
-def window(rng: np.random.Generator, entry: dict, side: int) -> tuple[float, float, float]:
-    """Scale and left top corner of a crop: mostly round one face, brought to a size drawn at random.
+def windows(rng: np.random.Generator, sizes: np.ndarray, boxes: np.ndarray, counts: np.ndarray, side: int) -> np.ndarray:
+    """Scale and left top corner of a crop of each picture (n x 3): mostly round one face, brought to a size drawn at random.
 
-    The crop leaves the picture no further than it must: black teaches nothing.
+    A crop leaves its picture no further than it must: black teaches nothing.
     """
-    width, height, boxes = entry["width"], entry["height"], entry["boxes"]
-    least = FILLED * side / min(height, width)
-    if len(boxes) and rng.random() < 0.8:
-        x, y, w, h = boxes[rng.integers(len(boxes))]
-        target = np.exp(rng.uniform(np.log(SMALLEST), np.log(side * LARGEST)))
-        scale = float(np.clip(target / max(w, h), least, max(least, ENLARGED)))
-        span = side / scale
-        jitter = rng.uniform(-0.4, 0.4, 2) * max(0.0, span - max(w, h))
-        x, y = x + w / 2 + jitter[0] - span / 2, y + h / 2 + jitter[1] - span / 2
-    else:
-        scale = max(least, float(np.exp(rng.uniform(np.log(0.5), np.log(ENLARGED)))))
-        span = side / scale
-        x, y = rng.uniform(0, max(1, width - span)), rng.uniform(0, max(1, height - span))
-    return scale, within(rng, x, width - span), within(rng, y, height - span)
+    n = len(sizes)
+    least = FILLED * side / sizes.min(1)
+    face = boxes[np.arange(n), rng.integers(np.maximum(counts, 1))]
+    longer = (face[:, 2:] - face[:, :2]).max(1)
+    target = np.exp(rng.uniform(np.log(SMALLEST), np.log(side * LARGEST), n))
+    near = np.clip(target / np.maximum(longer, 1), least, np.maximum(least, ENLARGED))
+    plain = np.maximum(least, np.exp(rng.uniform(np.log(0.5), np.log(ENLARGED), n)))
+    led = (counts > 0) & (rng.random(n) < 0.8)
+    scale = np.where(led, near, plain)
+    span = (side / scale)[:, None]
+    jitter = rng.uniform(-0.4, 0.4, (n, 2)) * np.maximum(0, span - longer[:, None])
+    room = sizes - span
+    at = np.where(led[:, None], (face[:, :2] + face[:, 2:] - span) / 2 + jitter, rng.random((n, 2)) * np.maximum(1, room))
+    # Where the picture is the smaller, it lies anywhere in the crop.
+    at = np.where(room > 0, np.clip(at, 0, np.maximum(0, room)), rng.random((n, 2)) * room)
+    return np.concatenate([scale[:, None], at], 1).astype(np.float32)
 
 
-def placed(boxes: Tensor, windows: Tensor, mirror: Tensor, side: int) -> Tensor:
-    """The boxes in the crop; those whose centre is outside it are left out, and columns that are empty throughout."""
+def placed(boxes: np.ndarray, drawn: np.ndarray, mirror: np.ndarray, side: int) -> np.ndarray:
+    """The boxes in the crops; those whose centre is outside become empty."""
     there = boxes[..., 2] > boxes[..., 0]
-    moved = (boxes - windows[:, None, [1, 2, 1, 2]]) * windows[:, None, :1]
-    turned = torch.stack([side - moved[..., 2], moved[..., 1], side - moved[..., 0], moved[..., 3]], -1)
-    moved = torch.where(mirror[:, None, None], turned, moved)
+    moved = (boxes - drawn[:, None, [1, 2, 1, 2]]) * drawn[:, None, :1]
+    turned = np.stack([side - moved[..., 2], moved[..., 1], side - moved[..., 0], moved[..., 3]], -1)
+    moved = np.where(mirror[:, None, None], turned, moved)
     centre = (moved[..., :2] + moved[..., 2:]) / 2
     there &= ((centre > 0) & (centre < side)).all(-1)
-    moved = moved.clamp(0, side) * there[..., None]  # people mark what of a face is in the picture
-    order = torch.argsort(there.int(), 1, descending=True)[:, : max(1, int(there.sum(1).max()))]
-    return moved.gather(1, order[..., None].expand(-1, -1, 4))
+    return moved.clip(0, side) * there[..., None]  # people mark what of a face is in the picture
 
 
 def tiled(quarters: Tensor) -> Tensor:
@@ -146,20 +151,18 @@ def tiled(quarters: Tensor) -> Tensor:
     return quarters.view(n, 2, 2, 3, side, side).permute(0, 3, 1, 4, 2, 5).reshape(n, 3, 2 * side, 2 * side)
 
 
-def beside(boxes: Tensor, side: int) -> Tensor:
+def beside(boxes: np.ndarray, side: int) -> np.ndarray:
     """The boxes of four crops each, moved to where tiled puts them."""
-    corner = torch.tensor([[0, 0], [side, 0], [0, side], [side, side]], device=boxes.device).repeat(1, 2)
-    there = (boxes[..., 2:3] > boxes[..., 0:1]).float()
-    moved = boxes.view(-1, 4, *boxes.shape[1:]) + corner[:, None] * there.view(-1, 4, boxes.shape[1], 1)
-    return moved.flatten(1, 2)
+    corner = np.tile(np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float32), 2)
+    there = boxes[..., 2:3] > boxes[..., 0:1]
+    moved = boxes.reshape(-1, 4, *boxes.shape[1:]) + corner[:, None] * there.reshape(-1, 4, boxes.shape[1], 1)
+    return moved.reshape(-1, 4 * boxes.shape[1], 4)
 
 
-def stacked(a: Tensor, b: Tensor) -> Tensor:
-    """Both batches in one, the one with fewer boxes a picture filled up with empty ones."""
+def stacked(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Both batches in one, each picture's boxes first and as few empty ones behind them as there must be."""
     most = max(a.shape[1], b.shape[1])
-    return torch.cat([F.pad(x, (0, 0, 0, most - x.shape[1])) for x in (a, b)])
-
-
-def within(rng: np.random.Generator, at: float, room: float) -> float:
-    """Where a crop begins: at `at` as far as there is room, anywhere where the picture is the smaller."""
-    return float(np.clip(at, 0, room)) if room > 0 else float(rng.uniform(room, 0))
+    out = np.concatenate([np.pad(x, ((0, 0), (0, most - x.shape[1]), (0, 0))) for x in (a, b)])
+    there = out[..., 2] > out[..., 0]
+    order = np.argsort(~there, 1, kind="stable")[:, : max(1, int(there.sum(1).max()))]
+    return np.take_along_axis(out, order[..., None], 1)

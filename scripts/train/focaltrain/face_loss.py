@@ -1,5 +1,7 @@
 """Which cell is to find which face, and what a wrong answer costs."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ def flat(maps: list[Tensor]) -> Tensor:
     return torch.cat([m.float().flatten(2).transpose(1, 2) for m in maps], 1)
 
 
+@functools.cache
 def cells(width: int, height: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Corner of each cell in pixels (cells x 2), its stride, and the sizes (cells x 2) that it looks for."""
     places, strides, ranges = [], [], []
@@ -82,7 +85,7 @@ def assign(rows: Tensor, answer: Tensor, batch: Batch, grid: tuple[Tensor, Tenso
     wanted = torch.where(taught, size[..., None], torch.full_like(merit, 1e9))
     smallest = wanted.min(1)
     target = torch.full_like(smallest.indices, -1)
-    target[ignored | near.any(1)] = -2
+    target = target.masked_fill(ignored | near.any(1), -2)
     return torch.where(smallest.values < 1e9, smallest.indices, target)
 
 
@@ -126,13 +129,14 @@ def taught(rows: Tensor, batch: Batch) -> dict[str, Tensor]:
     each = F.binary_cross_entropy_with_logits(score, hit.float(), reduction="none")
     parts = {"class": 2 * (each * focus).sum() / hit.sum().clamp(min=1)}
 
+    # Cells that find nothing weigh nothing: to leave them out, a card would have to be asked how many they are.
     face = target.clamp(min=0)
-    want = batch.boxes.gather(1, face[..., None].expand(-1, -1, 4))[hit]
+    want = batch.boxes.gather(1, face[..., None].expand(-1, -1, 4))
     cells_of = torch.zeros(batch.boxes.shape[:2], device=rows.device).scatter_add_(1, face, hit.float())
-    weight = 1 / cells_of.gather(1, face)[hit]
+    weight = hit / cells_of.gather(1, face).clamp(min=1)
     weight = weight / weight.sum().clamp(min=1)
-    parts["box"] = 2 * (box_loss(answer[hit], want) * weight).sum()
-    overlap = pair_iou(answer[hit].detach(), want)
-    quality = F.binary_cross_entropy_with_logits(rows[..., 1][hit], overlap, reduction="none")
+    parts["box"] = 2 * (box_loss(answer, want) * weight).sum()
+    overlap = pair_iou(answer.detach(), want)
+    quality = F.binary_cross_entropy_with_logits(rows[..., 1], overlap, reduction="none")
     parts["quality"] = (quality * weight).sum()
     return parts

@@ -36,15 +36,15 @@ class FaceNet(nn.Module):
         self.stem = Conv(3, w[0], 3, 2)
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(Separable(w[0], w[1], 2), Separable(w[1], w[1])),
-                nn.Sequential(Separable(w[1], w[2], 2), *[Separable(w[2], w[2]) for _ in range(3)]),
+                nn.Sequential(Separable(w[0], w[1], 2), *[Separable(w[1], w[1]) for _ in range(2)]),
+                nn.Sequential(Separable(w[1], w[2], 2), *[Separable(w[2], w[2]) for _ in range(4)]),
                 nn.Sequential(Separable(w[2], w[3], 2), Separable(w[3], w[3], size=5), Separable(w[3], w[3], size=5)),
                 nn.Sequential(Separable(w[3], w[4], 2), Separable(w[4], w[4], size=5), Separable(w[4], w[4], size=5)),
             ]
         )
         self.side = nn.ModuleList([Conv(w[i + 2], h, 1) for i in range(3)])
         self.join = nn.ModuleList([Separable(h, h) for _ in range(3)])
-        self.tower = Separable(h, h)
+        self.tower = nn.Sequential(Separable(h, h), Separable(h, h))
         self.out = nn.Conv2d(h, 6, 1)
         nn.init.zeros_(self.out.weight)
         with torch.no_grad():

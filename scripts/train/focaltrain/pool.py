@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +95,12 @@ class Faces:
     def _decode(folder: Path) -> None:
         entries = json.loads((POOL / "faces" / "annotations.json").read_text())["images"]
         offset = 0
-        with (folder / "pixels.u8").open("wb") as out:
-            for e in entries:
-                picture = np.asarray(Image.open(POOL / "faces" / "images" / e["file"]).convert("RGB"))
+
+        def decoded(e: dict) -> np.ndarray:
+            return np.asarray(Image.open(POOL / "faces" / "images" / e["file"]).convert("RGB"))
+
+        with (folder / "pixels.u8").open("wb") as out, ThreadPoolExecutor() as decoders:
+            for e, picture in zip(entries, decoders.map(decoded, entries), strict=True):
                 if picture.shape != (e["height"], e["width"], 3):
                     raise ValueError(f"{e['file']}: {picture.shape} is not what the annotations say")
                 out.write(picture.tobytes())

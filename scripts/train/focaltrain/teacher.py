@@ -4,6 +4,8 @@ Its file is read operator by operator into PyTorch, so that it runs where the
 student trains, on a card too.
 """
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,29 +45,38 @@ class YuNet(nn.Module):
             if name in makers and name not in needed:
                 needed.add(name)
                 waiting += makers[name].input[: 2 if makers[name].op_type == "Add" else 1]
-        self.nodes = [n for n in graph.node if n.output[0] in needed]
+        self.nodes = [self._step(n) for n in graph.node if n.output[0] in needed]
 
     @staticmethod
     def _name(name: str) -> str:
         return "w_" + name.replace(".", "_")
 
+    def _step(self, n: onnx.NodeProto) -> tuple[list[str], str, Callable[..., Tensor]]:
+        """What an operator takes, what it is called, and what it does."""
+        match n.op_type:
+            case "Conv":
+                set_ = {s.name: s for s in n.attribute}
+                weight, bias = (self._name(i) for i in n.input[1:3])
+                stride, pad, groups = set_["strides"].ints[0], set_["pads"].ints[0], set_["group"].i
+
+                def run(a: Tensor) -> Tensor:
+                    return F.conv2d(a, getattr(self, weight), getattr(self, bias), stride, pad, groups=groups)
+
+            case "Relu":
+                run = F.relu
+            case "MaxPool":
+                run = functools.partial(F.max_pool2d, kernel_size=2)
+            case "Resize":
+                run = functools.partial(F.interpolate, scale_factor=2.0, mode="nearest")
+            case "Add":
+                return list(n.input), n.output[0], torch.add
+            case other:
+                raise ValueError(f"{n.name}: no way to run {other}")
+        return [n.input[0]], n.output[0], run
+
     @torch.no_grad()
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         known = {"input": x}
-        for n in self.nodes:
-            a = known[n.input[0]]
-            match n.op_type:
-                case "Conv":
-                    set_ = {s.name: s for s in n.attribute}
-                    weight, bias = (getattr(self, self._name(i)) for i in n.input[1:3])
-                    y = F.conv2d(a, weight, bias, set_["strides"].ints[0], set_["pads"].ints[0], groups=set_["group"].i)
-                case "Relu":
-                    y = F.relu(a)
-                case "MaxPool":
-                    y = F.max_pool2d(a, 2)
-                case "Resize":
-                    y = F.interpolate(a, scale_factor=2.0, mode="nearest")
-                case "Add":
-                    y = a + known[n.input[1]]
-            known[n.output[0]] = y
+        for taken, name, run in self.nodes:
+            known[name] = run(*(known[t] for t in taken))
         return [known[f].float() for f in self.features], [torch.sigmoid(known[o].float()) for o in self.objects]
