@@ -129,9 +129,10 @@ func (b *Box) leave(slots []int, keys []Key) {
 	}
 }
 
-// Clear says that nothing on the device is to blame for what comes now: the
-// process is about to end for another reason. Nothing is written any more.
-func (b *Box) Clear() {
+// Clear says that of what is on the device only guilty is to blame for what comes
+// now: the process is about to end for another reason than the rest. Nothing is
+// written any more.
+func (b *Box) Clear(guilty ...Key) {
 	if b == nil {
 		return
 	}
@@ -142,6 +143,12 @@ func (b *Box) Clear() {
 	}
 	for at := range b.taken {
 		b.write(make([]byte, 4), slotAt(at))
+	}
+	guilty = slices.DeleteFunc(slices.Clone(guilty), func(k Key) bool { return k == Key{} })
+	at := 0
+	for part := range slices.Chunk(guilty, slotKeys) {
+		b.write(slotOf(part), slotAt(at))
+		at++
 	}
 	b.shut()
 }

@@ -93,6 +93,16 @@ func TestBox_ClearBlamesNobody(t *testing.T) {
 	expect(t, open(t, path, 0), map[Key]int{key(1): 1})
 }
 
+func TestBox_ClearBlamesTheGuiltyAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "box")
+	b := open(t, path, 0)
+	b.Enter(key(1))
+	back := b.Enter(key(2), key(3))
+	b.Clear(key(3), Key{})
+	back() // too late
+	expect(t, open(t, path, 0), map[Key]int{key(3): 1})
+}
+
 func TestBox_HoldsLargeBatchesAndNoMoreThanItsSlots(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "box")
 	b := open(t, path, 0)

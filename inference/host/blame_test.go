@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"focal/inference"
 	"focal/inference/blackbox"
 	"focal/inference/fake"
+	"focal/models"
 )
 
 func boxAt(t *testing.T, path string) *blackbox.Box {
@@ -75,6 +77,47 @@ func TestHost_RefusesWhatTwoProcessesHaveEndedOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The run that does not stop may be why the device is lost; what runs beside it is
+// not.
+func TestHost_BlamesTheRunThatDoesNotStop(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "box")
+	var lost chan error
+	open(t, func(c *Config) {
+		lost = make(chan error, 1) // in the bubble
+		c.Blackbox, c.Slots, c.OnLost = boxAt(t, path), 2, func(err error) { lost <- err }
+	}, func(t *testing.T, h *house) {
+		end := make(chan struct{})
+		h.engine.Set("detector", fake.Script{Answer: func(in []models.Tensor) ([]models.Tensor, error) {
+			<-end // whoever asks it to stop
+			return in, nil
+		}})
+		hung := h.ask(t.Context(), photo(7, 80))
+		synctest.Wait()
+		time.Sleep(5 * time.Minute) // virtual: ten times the floor
+		gate, beside := fake.NewGate(), make(chan error)
+		h.engine.Set("cutter", fake.Script{RunGate: gate})
+		go func() {
+			_, err := h.Foreground(t.Context(), inference.ForegroundRequest{Subject: photo(8, 80)})
+			beside <- err
+		}()
+		gate.Came()
+		if err := <-lost; !strings.Contains(err.Error(), "does not stop after 5m30s") {
+			t.Errorf("the device is lost: %v", err)
+		}
+		q := question{Subject: photo(7, 80), model: h.catalog.ready["detector"]}
+		left := boxAt(t, path).Crashes() // as the next process finds it
+		if len(left) != 1 || left[0].Key != q.blame() || left[0].Count != 1 {
+			t.Errorf("to blame are %+v, want the run that hangs", left)
+		}
+		gate.Open()
+		close(end)
+		if err := <-beside; err != nil {
+			t.Error(err)
+		}
+		<-hung
+	})
 }
 
 func TestHost_BlamesNobodyForALostDevice(t *testing.T) {

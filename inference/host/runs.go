@@ -69,14 +69,15 @@ func (l *loop) Stop(run sched.RunID) {
 	l.stops[run]()
 }
 
-// Lost gives up on a device whose run does not stop.
-func (l *loop) Lost(id sched.ModelID, running time.Duration) {
-	l.lost(fmt.Errorf("%w: a run of model %s does not stop after %s", inference.ErrDeviceLost, l.known[id].Name, running.Round(time.Second)))
+// Lost gives up on a device whose run does not stop. The run may be why: the next
+// process runs it with the device to itself.
+func (l *loop) Lost(id sched.ModelID, ran []sched.Key, running time.Duration) {
+	l.lost(fmt.Errorf("%w: a run of model %s does not stop after %s", inference.ErrDeviceLost, l.known[id].Name, running.Round(time.Second)), ran...)
 }
 
-func (l *loop) lost(err error) {
+func (l *loop) lost(err error, guilty ...sched.Key) {
 	l.log.Error("inference has to start again", "err", err)
-	l.box.Clear() // the device is to blame, nothing that ran on it
+	l.box.Clear(guilty...) // the device is to blame, nothing else that ran on it
 	if call := l.onLost; call != nil {
 		l.onLost = nil
 		l.workers.Go(func() { call(err) })

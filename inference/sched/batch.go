@@ -237,7 +237,7 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	delete(s.runs, id)
 	s.books.give(u.booked)
 	m.running--
-	s.cameBack(u)
+	s.cameBack(now, u, d.Err)
 	if d.Err == nil && !u.stopped {
 		p.tuned = max(p.tuned, n)
 		slot := now.Sub(u.started)

@@ -32,6 +32,7 @@ func keyOf(what, model, of string) Key {
 type crash struct {
 	count int
 	last  time.Time
+	hung  bool // the last time its run had to be stopped
 }
 
 // OnCrash hears that a process before this one ended, the last time at last,
@@ -41,13 +42,30 @@ type crash struct {
 //	once: it runs, or loads, with the device to itself, so that it is known who is to
 //	blame if that ends the process too, and nobody else's run is lost.
 //	twice: it is refused for BlameRefuse after the last crash. Then it may try again, alone.
-//	It came back, however it went: it is cleared.
+//	It came back, however it went: it is cleared. A run that had to be stopped counts
+//	as a crash for who was alone in it.
 //	BlameForget after the last crash: it is forgotten.
 func (s *Scheduler) OnCrash(key Key, count int, last time.Time) {
 	if s.crashes == nil {
 		s.crashes = map[Key]crash{}
 	}
-	s.crashes[key] = crash{count, last}
+	s.crashes[key] = crash{count: count, last: last}
+}
+
+// onHang holds it against key that its run, alone in its batch, had to be stopped:
+// it has cost the device as much as a crash.
+func (s *Scheduler) onHang(now time.Time, key Key) {
+	if key == (Key{}) {
+		return
+	}
+	count := 0
+	if s.suspect(now, key) {
+		count = s.crashes[key].count
+	}
+	s.OnCrash(key, count+1, now)
+	c := s.crashes[key]
+	c.hung = true
+	s.crashes[key] = c
 }
 
 // suspect reports whether something is held against key.
@@ -66,9 +84,14 @@ func (s *Scheduler) banned(now time.Time, key Key) (until time.Time, yes bool) {
 // clear forgets what was held against key: it came back.
 func (s *Scheduler) clear(key Key) { delete(s.crashes, key) }
 
-// cameBack hears that a run has ended by itself: nobody in it is a suspect.
-func (s *Scheduler) cameBack(u *run) {
+// cameBack hears that a run has ended: nobody in it is a suspect, but who had to
+// be stopped alone.
+func (s *Scheduler) cameBack(now time.Time, u *run, err error) {
 	s.alone = false // this run, or nothing: a suspect has no company
+	if err != nil && u.stopped && len(u.requests) == 1 {
+		s.onHang(now, u.requests[0].Key)
+		return
+	}
 	if len(s.crashes) == 0 {
 		return
 	}
@@ -92,8 +115,12 @@ func (s *Scheduler) crashed(now time.Time, m *model, r Request) (Reason, error) 
 	if !yes {
 		return "", nil
 	}
-	return RefusedCrashed, fault.New(fault.Corrupt, "sched.Arrive", "model %s: the inference process has ended %d times over this input; it is not tried again for %s",
-		m.Name, s.crashes[r.Key].count, until.Sub(now).Round(time.Second))
+	c, what := s.crashes[r.Key], "the inference process has ended"
+	if c.hung {
+		what = "a run had to be stopped, or the inference process has ended,"
+	}
+	return RefusedCrashed, fault.New(fault.Corrupt, "sched.Arrive", "model %s: %s %d times over this input; it is not tried again for %s",
+		m.Name, what, c.count, until.Sub(now).Round(time.Second))
 }
 
 // backOff leaves a model alone whose load has ended the process twice, as one

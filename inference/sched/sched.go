@@ -127,8 +127,8 @@ type Effects interface {
 	// Stop asks a run to end early; its OnDone comes all the same.
 	Stop(r RunID)
 	// Lost says that a run has not ended although it was asked to: the device
-	// or the runtime does not work any more.
-	Lost(m ModelID, running time.Duration)
+	// or the runtime does not work any more. The keys are of what ran.
+	Lost(m ModelID, ran []Key, running time.Duration)
 	// Refuse is the request's answer.
 	Refuse(r RequestID, why Reason, err error)
 	// Ready is the answer to a request with Load: its model is loaded.

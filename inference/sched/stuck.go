@@ -28,7 +28,7 @@ func (s *Scheduler) overrun(m *model, c Canvas, n int) time.Duration {
 //     the model starts nothing new, leaves when nothing runs on it, and is
 //     loaded again for who waits.
 //  3. Beyond it by another StuckFloor, though it was asked to stop: the device
-//     is lost.
+//     is lost, and what ran is held to have ended the process.
 func (s *Scheduler) watch(now time.Time) {
 	if s.cfg.StuckFloor <= 0 {
 		return
@@ -44,9 +44,21 @@ func (s *Scheduler) watch(now time.Time) {
 			s.do.Stop(id)
 		case !u.lost: // 3
 			u.lost = true
-			s.do.Lost(u.model.ID, now.Sub(u.started))
+			s.do.Lost(u.model.ID, u.keys(), now.Sub(u.started))
 		}
 	}
+}
+
+// keys are of what runs.
+func (u *run) keys() []Key {
+	if u.probe {
+		return []Key{ProbeKey(u.model.ID, u.canvas, u.n)}
+	}
+	keys := make([]Key, len(u.requests))
+	for i, r := range u.requests {
+		keys[i] = r.Key
+	}
+	return keys
 }
 
 // stuck is what the one hears whose run was stopped.

@@ -49,6 +49,7 @@ type world struct {
 	refused  map[RequestID]refusal
 	answered map[RequestID]bool
 	replaced map[ModelID]ModelID
+	lost     []Key
 	waited   time.Duration // longest from arrival to the start of a run
 	lastID   RequestID
 }
@@ -163,7 +164,10 @@ func (w *world) Stop(r RunID) {
 	w.check()
 }
 
-func (w *world) Lost(m ModelID, _ time.Duration) { w.note("lost %s", m) }
+func (w *world) Lost(m ModelID, ran []Key, _ time.Duration) {
+	w.note("lost %s", m)
+	w.lost = append(w.lost, ran...)
+}
 
 func (w *world) Refuse(id RequestID, why Reason, err error) {
 	if err == nil || why == "" {
