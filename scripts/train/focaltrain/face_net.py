@@ -5,6 +5,8 @@ for the strides 8, 16 and 32 a class score, an objectness and a box for each
 cell; the decoder takes the square root of their product.
 """
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,24 @@ from torch import Tensor, nn
 from .layers import Conv, Separable
 
 STRIDES = (8, 16, 32)
+
+
+class Scaled(nn.Module):
+    """Pixels to about -2 to 2, with a border of black: all of it can become a part of the first convolution."""
+
+    MIDDLE, SPAN = 127.5, 64
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (F.pad(x, (1, 1, 1, 1)) - self.MIDDLE) / self.SPAN
+
+    @classmethod
+    def within(cls, conv: nn.Conv2d) -> nn.Conv2d:
+        """The convolution that takes plain pixels: two passes over the picture less, a twelfth of the time."""
+        out = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, 1)
+        with torch.no_grad():
+            out.weight.copy_(conv.weight / cls.SPAN)
+            out.bias.copy_(-cls.MIDDLE * out.weight.sum((1, 2, 3)))
+        return out
 
 
 class FaceNet(nn.Module):
@@ -33,11 +53,13 @@ class FaceNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         w, h = self.WIDTHS, self.HEAD
+        self.scaled = Scaled()
         self.stem = Conv(3, w[0], 3, 2)
+        self.stem[0].padding = (0, 0)
         self.stages = nn.ModuleList(
             [
                 nn.Sequential(Separable(w[0], w[1], 2), *[Separable(w[1], w[1]) for _ in range(2)]),
-                nn.Sequential(Separable(w[1], w[2], 2), *[Separable(w[2], w[2]) for _ in range(4)]),
+                nn.Sequential(Separable(w[1], w[2], 2), *[Separable(w[2], w[2]) for _ in range(5)]),
                 nn.Sequential(Separable(w[2], w[3], 2), Separable(w[3], w[3], size=5), Separable(w[3], w[3], size=5)),
                 nn.Sequential(Separable(w[3], w[4], 2), Separable(w[4], w[4], size=5), Separable(w[4], w[4], size=5)),
             ]
@@ -53,7 +75,7 @@ class FaceNet(nn.Module):
         self.hint = nn.ModuleList([nn.Conv2d(c, 64, 1) for c in (*w[2:], *[h] * 6)])
 
     def forward(self, x: Tensor) -> list[Tensor] | tuple[list[Tensor], list[Tensor]]:
-        x = self.stages[0](self.stem((x - 127.5) / 64))
+        x = self.stages[0](self.stem(self.scaled(x)))
         levels = []
         for stage in self.stages[1:]:
             x = stage(x)
@@ -78,12 +100,14 @@ class FaceExport(nn.Module):
 
     def __init__(self, net: FaceNet) -> None:
         super().__init__()
-        self.net = net
+        self.net = copy.deepcopy(net)
+        self.net.scaled = nn.Identity()
+        self.net.stem[0] = Scaled.within(net.stem[0])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        rows = [m.flatten(2).transpose(1, 2) for m in self.net(x)]
-        score = [torch.sigmoid(r[..., 0:1]) for r in rows]
-        quality = [torch.sigmoid(r[..., 1:2]) for r in rows]
+        maps = self.net(x)
+        score = [torch.sigmoid(m[:, 0:1]) for m in maps]
+        quality = [torch.sigmoid(m[:, 1:2]) for m in maps]
         # A box beyond e^5 strides is none: what a wild cell says must stay a number.
-        box = [torch.cat([r[..., 2:4], r[..., 4:6].clamp(-5.0, 5.0)], 2) for r in rows]
-        return score + quality + box
+        box = [torch.cat([m[:, 2:4], m[:, 4:6].clamp(-5.0, 5.0)], 1) for m in maps]
+        return [m.flatten(2).transpose(1, 2) for m in score + quality + box]
