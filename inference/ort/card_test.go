@@ -30,12 +30,32 @@ func (p *pinned) allocate(floats int) ([]float32, error) {
 	return slices.Repeat([]float32{float32(math.NaN())}, floats), nil
 }
 
+// onFakeCard loads a model on a card that is none.
+func onFakeCard(t *testing.T, name string, read func() gpu.Reading, memory *pinned) *ort.Session {
+	t.Helper()
+	fake, err := ort.OnFakeCard(engine, model(t, name), read, memory.allocate)
+	return closing(t, fake, err)
+}
+
+func closing(t *testing.T, s *ort.Session, err error) *ort.Session {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 func TestCard_GivesTheNumbersOfTheCPU(t *testing.T) {
 	s := load(t, model(t, "retinaface_mobilenet025"))
 	for name, most := range map[string]int{"pinned": 100, "one pinned buffer": 1, "nothing pinned": 0} {
 		t.Run(name, func(t *testing.T) {
 			memory := &pinned{most: most}
-			fake := ort.OnFakeCard(s, func() gpu.Reading { return gpu.Reading{Ours: 1} }, memory.allocate)
+			fake := onFakeCard(t, "retinaface_mobilenet025", func() gpu.Reading { return gpu.Reading{Ours: 1} }, memory)
 			var first []models.Tensor
 			for i, side := range []int64{256, 256, 320, 256} {
 				in := noise(uint64(side), 1, 3, side, side)
@@ -65,7 +85,7 @@ func TestCard_GivesTheNumbersOfTheCPU(t *testing.T) {
 func TestCard_CopiesNothingThatIsLent(t *testing.T) {
 	s := load(t, model(t, "retinaface_mobilenet025"))
 	memory := &pinned{most: 100}
-	fake := ort.OnFakeCard(s, func() gpu.Reading { return gpu.Reading{Ours: 1} }, memory.allocate)
+	fake := onFakeCard(t, "retinaface_mobilenet025", func() gpu.Reading { return gpu.Reading{Ours: 1} }, memory)
 	const side = 256
 	in := noise(side, 1, 3, side, side)
 	want := run(t, s, in)
@@ -91,22 +111,21 @@ func TestCard_CopiesNothingThatIsLent(t *testing.T) {
 	}
 }
 
-// Numbers by hand: the card has 100 taken by others, and our arena grows by 40,
-// then 60 more, then not at all.
+// Numbers by hand: the card has 100 taken by others; the arenas of three shapes
+// take 40, 60 and nothing.
 func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
-	s := load(t, model(t, "ultralight_rfb_320"))
 	taken := []int64{
 		100, 140, // first shape
-		140, 200, // second, larger
-		200, 200, // third, which found room enough
+		140, 200, // second, with an arena of its own
+		200, 200, // third, which took nothing that is seen
 		200, 230, // first again, after everything was given back
 	}
-	fake := ort.OnFakeCard(s, func() gpu.Reading {
+	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading {
 		used := taken[0]
 		taken = taken[1:]
 		return gpu.Reading{Total: 1000, Free: 1000 - used, Ours: -1}
-	}, (&pinned{}).allocate)
-	for i, step := range []struct{ batch, want int64 }{{1, 40}, {3, 100}, {2, 0}, {1, 0}} {
+	}, &pinned{})
+	for i, step := range []struct{ batch, want int64 }{{1, 40}, {3, 60}, {2, 0}, {1, 0}} {
 		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, step.batch, 3, 240, 320)}, inference.Room{Run: 1, All: 10})
 		if err != nil || held != step.want {
 			t.Errorf("run %d held %d, %v, want %d", i, held, err, step.want)
@@ -123,10 +142,10 @@ func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 
 // Two models whose runs keep 60 each, in 100 bytes: each takes it from the other.
 func TestCard_SessionsGiveBackWhatTheBooksHaveNoRoomFor(t *testing.T) {
-	one, other := load(t, model(t, "ultralight_rfb_320")), load(t, model(t, "prisma_portrait"))
 	read := func() gpu.Reading { return gpu.Reading{Total: 1000, Free: 500, Ours: 300} }
-	a := ort.OnFakeCard(one, read, (&pinned{}).allocate)
-	b := a.Beside(other)
+	a := onFakeCard(t, "ultralight_rfb_320", read, &pinned{})
+	beside, err := a.Beside(model(t, "prisma_portrait"))
+	b := closing(t, beside, err)
 	spare := func(s *ort.Session, in models.Tensor, room inference.Room) int64 {
 		t.Helper()
 		within(t, s, in, room)
@@ -149,6 +168,60 @@ func TestCard_SessionsGiveBackWhatTheBooksHaveNoRoomFor(t *testing.T) {
 	}
 	if err := a.Engine().Trim(); err != nil || a.Engine().CardSpare() != 0 {
 		t.Errorf("%v; %d are kept after trimming", err, a.Engine().CardSpare())
+	}
+}
+
+// A card forgets what it has planned when the shape changes: each has a session of
+// its own, which stays while there is room for it.
+func TestCard_HasASessionForEachShape(t *testing.T) {
+	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading { return gpu.Reading{Ours: 1} }, &pinned{most: 100})
+	batch := func(n int64) models.Tensor { return noise(1, n, 3, 240, 320) }
+	room := inference.Room{Run: 10, All: 100}
+	for i, step := range []struct {
+		n    int64
+		room inference.Room
+		want int
+	}{
+		{1, room, 1}, {2, room, 2}, {1, room, 2}, {4, room, 3},
+		{1, inference.Room{Run: 10, All: 20}, 1}, // no room for what the others keep
+	} {
+		within(t, fake, batch(step.n), step.room)
+		if got := fake.Twins(); got != step.want {
+			t.Errorf("run %d, batch %d: %d sessions, want %d", i, step.n, got, step.want)
+		}
+	}
+	for n := range int64(20) {
+		within(t, fake, batch(n+1), room)
+	}
+	// The eleventh had no room: of the ten before it one stayed, empty.
+	if got := fake.Twins(); got != 11 {
+		t.Errorf("%d sessions for twenty shapes, want 11", got)
+	}
+	if err := fake.Engine().Trim(); err != nil || fake.Engine().CardSpare() != 0 {
+		t.Errorf("%v; %d kept", err, fake.Engine().CardSpare())
+	}
+	if got := fake.Twins(); got < 2 {
+		t.Errorf("%d sessions: trimming takes what runs have taken, not what is planned", got)
+	}
+}
+
+func TestCard_SideBySideInOneShapeAndInSeveral(t *testing.T) {
+	s := load(t, model(t, "ultralight_rfb_320"))
+	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading { return gpu.Reading{Ours: 1} }, &pinned{most: 100})
+	var wg sync.WaitGroup
+	for i := range 12 {
+		in := noise(uint64(i), int64(1+i%3), 3, 240, 320)
+		want := run(t, s, in)
+		wg.Go(func() {
+			got, _, err := fake.RunMeasured(t.Context(), []models.Tensor{in}, inference.Room{Run: 10, All: 25})
+			if err != nil || !slices.Equal(got[0].Data, want[0].Data) {
+				t.Errorf("run %d: other numbers than alone, %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := fake.Engine().Live(); n != 0 {
+		t.Errorf("%d C objects left", n)
 	}
 }
 

@@ -1,25 +1,50 @@
 package ort
 
 import (
-	"focal/inference"
+	"context"
+
+	onnx "github.com/yalue/onnxruntime_go"
+
 	"focal/inference/gpu"
 	"focal/models"
 )
 
-// OnFakeCard returns s, loaded on the CPU, as if it ran on a card: the whole way
-// of a run but the provider.
-func OnFakeCard(s inference.Session, read func() gpu.Reading, pinned func(floats int) ([]float32, error)) *Session {
-	old := s.(*session)
-	e := &Engine{config: old.engine.config, arena: old.engine.arena, card: &card{
+// OnFakeCard loads m on the CPU as if it ran on a card: the whole way of a run but
+// the provider.
+func OnFakeCard(e *Engine, m models.Model, read func() gpu.Reading, pinned func(floats int) ([]float32, error)) (*Session, error) {
+	fake := &Engine{config: e.config, arena: e.arena, card: &card{
 		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", pins: newPins(pinned), shares: newShares(),
 	}}
-	return &Session{&session{engine: e, c: old.c, inputs: old.inputs, outputs: old.outputs, known: newKnown(), least: old.least}}
+	return (&Session{&session{engine: fake}}).Beside(m)
 }
 
-// Beside returns another session on the same fake card.
-func (s *Session) Beside(other inference.Session) *Session {
-	o := other.(*session)
-	return &Session{&session{engine: s.engine, c: o.c, inputs: o.inputs, outputs: o.outputs, known: newKnown(), least: o.least}}
+// Beside returns a session of another model on the same fake card.
+func (s *Session) Beside(m models.Model) (*Session, error) {
+	cpu := &Engine{config: s.engine.config, arena: s.engine.arena}
+	first, err := cpu.load(context.Background(), m)
+	if err != nil {
+		return nil, err
+	}
+	in, out, err := cpu.ports(m)
+	if err != nil {
+		return nil, err
+	}
+	first.engine = s.engine
+	first.twins = newTwins(first.c, func() (*onnx.DynamicAdvancedSession, error) {
+		another, err := cpu.create(m, in, out)
+		if err != nil {
+			return nil, err
+		}
+		return another.c, nil
+	}, func(c *onnx.DynamicAdvancedSession) { cpu.free(c) })
+	return &Session{first}, nil
+}
+
+// Twins is how many C sessions there are.
+func (s *Session) Twins() int {
+	s.twins.mu.Lock()
+	defer s.twins.mu.Unlock()
+	return len(s.twins.all)
 }
 
 // CardSpare is what sessions on a card keep, in bytes.

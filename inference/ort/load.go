@@ -167,19 +167,34 @@ func agree(kind string, file, manifest []int64) bool {
 // create makes the session that stays, and measures it: before its first run,
 // because a run may give back what earlier ones left in the arena.
 func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, error) {
-	options, err := e.options(m, inputs)
+	another := func() (*onnx.DynamicAdvancedSession, error) {
+		if e.card != nil {
+			defer processSignals.keep()()
+		}
+		options, err := e.options(m, inputs)
+		if err != nil {
+			return nil, err
+		}
+		defer e.free(options)
+		c, err := open(m, inputs, outputs, options)
+		if err != nil {
+			return nil, classify("ort.Load", fault.Corrupt, err)
+		}
+		e.live.Add(1)
+		return c, nil
+	}
+	before := e.held()
+	c, err := another()
 	if err != nil {
 		return nil, err
 	}
-	defer e.free(options)
-	before := e.held()
-	c, err := open(m, inputs, outputs, options)
-	if err != nil {
-		return nil, classify("ort.Load", fault.Corrupt, err)
+	s := &session{engine: e, inputs: m.Inputs, outputs: m.Outputs, rest: max(0, e.held()-before), known: newKnown()}
+	if e.card == nil {
+		s.c = c
+	} else {
+		s.twins = newTwins(c, another, func(c *onnx.DynamicAdvancedSession) { e.free(c) })
 	}
-	e.live.Add(1)
-	rest := max(0, e.held()-before)
-	return &session{engine: e, c: c, inputs: m.Inputs, outputs: m.Outputs, rest: rest, known: newKnown()}, nil
+	return s, nil
 }
 
 func open(m models.Model, inputs, outputs []string, o *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {

@@ -27,8 +27,13 @@ func (s *session) runOnCard(ctx context.Context, values []onnx.Value, inputs []m
 	if fresh {
 		before = s.engine.held()
 	}
+	t, err := s.twins.take(shape)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer s.twins.put(t)
 	results, back := s.bind(expected)
-	err = s.call(ctx, values, results, arenas)
+	err = s.call(ctx, t.c, values, results, arenas)
 	outputs, bad := s.take(results, inputs[0].Shape[0])
 	if back != nil {
 		for i := range outputs {
@@ -87,25 +92,33 @@ func shapesOf(tensors []models.Tensor) string {
 	return text.String()
 }
 
-// known is what a session on a card has seen of its runs.
+// known is what a session on a card has seen of its runs, by the shapes of their
+// inputs.
 type known struct {
-	mu      sync.Mutex              // protects what follows
-	shapes  map[string][]onnx.Shape // of the outputs by those of the inputs; nil: they vary
-	grown   int64                   // bytes that the arena has taken since it was empty
-	unclear bool                    // it has grown while others ran
+	mu     sync.Mutex // protects shapes
+	shapes map[string]*seen
+}
+
+// seen is of one shape.
+type seen struct {
+	outputs []onnx.Shape // nil: they vary
+	grown   int64        // bytes that its arena has taken since it was empty
+	unclear bool         // it has grown while others ran
 }
 
 const mostShapes = 256 // callers with raw tensors choose them as they like
 
-func newKnown() *known { return &known{shapes: map[string][]onnx.Shape{}} }
+func newKnown() *known { return &known{shapes: map[string]*seen{}} }
 
 // outputs returns the shapes of the outputs for inputs of this shape, nil where
 // they are not known, and whether the shape is new.
 func (k *known) outputs(shape string) (outputs []onnx.Shape, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	outputs, seen := k.shapes[shape]
-	return outputs, !seen && len(k.shapes) < mostShapes
+	if of, ok := k.shapes[shape]; ok {
+		return of.outputs, false
+	}
+	return nil, len(k.shapes) < mostShapes
 }
 
 func (k *known) learn(shape string, outputs []models.Tensor) {
@@ -115,34 +128,39 @@ func (k *known) learn(shape string, outputs []models.Tensor) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.shapes[shape] = shapes
+	k.shapes[shape] = &seen{outputs: shapes}
 }
 
 func (k *known) forget(shape string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.shapes[shape] = nil
+	if of, ok := k.shapes[shape]; ok {
+		of.outputs = nil
+	}
 }
 
-// grow adds what a run has taken, and returns what it held: all that the arena
-// has, if it had to grow for it. 0 where that is not known.
-func (k *known) grow(bytes int64, alone bool) int64 {
+// grow adds what a run has taken, and returns what runs of its shape hold: all that
+// their arena has, if it had to grow for this one. 0 where that is not known.
+func (k *known) grow(shape string, bytes int64, alone bool) int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !alone {
-		k.unclear = true
-	}
-	if bytes == 0 || k.unclear {
+	of, ok := k.shapes[shape]
+	if !ok {
 		return 0
 	}
-	k.grown += bytes
-	return k.grown
+	if !alone {
+		of.unclear = true
+	}
+	if bytes == 0 || of.unclear {
+		return 0
+	}
+	of.grown += bytes
+	return of.grown
 }
 
-// shrunk says that the arena is empty again.
-func (k *known) shrunk() {
+// shrunk says that the arena of a shape is empty again: its runs are measured anew.
+func (k *known) shrunk(shape string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.grown, k.unclear = 0, false
-	clear(k.shapes) // their runs are measured again
+	delete(k.shapes, shape)
 }

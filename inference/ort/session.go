@@ -27,8 +27,10 @@ type session struct {
 
 	// mu is held shared by Run and alone by Close, so that C never loses a
 	// session that it is running.
-	mu sync.RWMutex
-	c  *onnx.DynamicAdvancedSession // nil once closed
+	mu     sync.RWMutex
+	closed bool
+	c      *onnx.DynamicAdvancedSession // nil on a card
+	twins  *twins                       // nil on the CPU
 
 	measuring sync.Mutex     // protects what follows
 	starts    map[string]int // of each shape, in an arena with nothing in it
@@ -43,14 +45,16 @@ func (s *session) Rest() int64 { return s.rest }
 func (s *session) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.c == nil {
+	if s.closed {
 		return nil
 	}
-	s.engine.free(s.c)
-	s.c = nil
+	s.closed = true
 	defer giveBackPages()
 	if s.engine.card != nil {
+		s.twins.closeAll()
 		s.engine.card.shares.closed(s)
+	} else {
+		s.engine.free(s.c)
 	}
 	return s.engine.arena.trim()
 }
@@ -77,7 +81,7 @@ func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor, room 
 	alone := end()
 	switch {
 	case s.engine.card != nil:
-		held = s.known.grow(held, alone)
+		held = s.known.grow(shapesOf(inputs), held, alone)
 	case held > 0:
 		held += bytesOf(inputs) + bytesOf(outputs)
 	}
@@ -121,7 +125,9 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor, room inferenc
 	}
 	switch {
 	case s.engine.card != nil && room == inference.Room{}:
-		return s.attempt(ctx, inputs, besides{shrink: true})
+		outputs, held, err = s.attempt(ctx, inputs, besides{shrink: true})
+		s.known.shrunk(shapesOf(inputs))
+		return outputs, held, err
 	case s.engine.card != nil:
 		return s.within(ctx, inputs, room)
 	}
@@ -157,7 +163,7 @@ func (s *session) attempt(ctx context.Context, inputs []models.Tensor, do beside
 	const op = "ort.Run"
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.c == nil {
+	if s.closed {
 		return nil, 0, fault.New(fault.Internal, op, "the session is closed")
 	}
 	if err := ctx.Err(); err != nil {
@@ -176,7 +182,7 @@ func (s *session) attempt(ctx context.Context, inputs []models.Tensor, do beside
 			before = heapInUse()
 		}
 		results := make([]onnx.Value, len(s.outputs)) // nil: C allocates
-		err = s.call(ctx, values, results, "")
+		err = s.call(ctx, s.c, values, results, "")
 		if do.measure {
 			held = max(0, heapInUse()-before)
 		}
@@ -255,9 +261,9 @@ func fits(shape, port []int64) bool {
 	return slices.EqualFunc(shape, port, func(n, want int64) bool { return want <= 0 || n == want })
 }
 
-// call runs C and comes back when C has. At its end the arenas called shrink give
+// call runs c and comes back when C has. At its end the arenas called shrink give
 // back what they do not use; none where that is empty.
-func (s *session) call(ctx context.Context, inputs, results []onnx.Value, shrink string) error {
+func (s *session) call(ctx context.Context, c *onnx.DynamicAdvancedSession, inputs, results []onnx.Value, shrink string) error {
 	options, err := onnx.NewRunOptions()
 	if err != nil {
 		return err
@@ -271,7 +277,7 @@ func (s *session) call(ctx context.Context, inputs, results []onnx.Value, shrink
 	}
 	terminated := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { terminated <- options.Terminate() })
-	err = s.c.RunWithOptions(inputs, results, options)
+	err = c.RunWithOptions(inputs, results, options)
 	if !stop() {
 		// The function has begun: the options must outlive it.
 		err = errors.Join(err, <-terminated)

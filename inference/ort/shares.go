@@ -3,6 +3,7 @@ package ort
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 
 	"focal/core/fault"
@@ -10,33 +11,33 @@ import (
 	"focal/models"
 )
 
-// shares are what the sessions of a card hold for their runs. Each has an arena
-// of its own, which keeps what runs have taken until a run of that session is
-// told to give everything back. Memory fresh from the card would cost a small
-// model as much as its run, so that is done only where the books have no room for
-// what is kept: beside what is loaded and all that runs.
+// shares are what the sessions of a card hold for their runs. Each twin has an
+// arena of its own, which keeps what runs have taken until it is told to give
+// everything back. Memory fresh from the card would cost a small model as much as
+// its run, so that is done only when nothing runs, and where the books have no room
+// for what is kept: beside what is loaded and all that runs.
 type shares struct {
 	mu sync.Mutex // protects of
-	of map[*session]*share
+	of map[use]*share
 }
 
-// share is of one session, in bytes as they were booked.
+// share is of one twin, in bytes as they were booked.
 type share struct {
 	running int64
 	keeps   int64 // the most that ran together since the arena was empty
 }
 
-func newShares() *shares { return &shares{of: map[*session]*share{}} }
+func newShares() *shares { return &shares{of: map[use]*share{}} }
 
-// begin books a run and returns the sessions that have to give back what they
-// keep first: none, or all that run nothing.
-func (h *shares) begin(s *session, room inference.Room) (others []*session) {
+// begin books a run and returns the twins that have to go first: none, or all that
+// run nothing.
+func (h *shares) begin(u use, room inference.Room) (others []use) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	mine := h.of[s]
+	mine := h.of[u]
 	if mine == nil {
 		mine = &share{}
-		h.of[s] = mine
+		h.of[u] = mine
 	}
 	mine.running += room.Run
 	mine.keeps = max(mine.keeps, mine.running)
@@ -46,27 +47,28 @@ func (h *shares) begin(s *session, room inference.Room) (others []*session) {
 	return h.idle()
 }
 
-func (h *shares) end(s *session, room inference.Room) {
+func (h *shares) end(u use, room inference.Room) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if mine := h.of[s]; mine != nil {
+	if mine := h.of[u]; mine != nil {
 		mine.running -= room.Run
 	}
 }
 
-// empty says that a session has given back what it kept; closed forgets it.
-func (h *shares) empty(s *session) {
+// empty says that a twin has given back what it kept; closed forgets those of a
+// session.
+func (h *shares) empty(u use) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if mine := h.of[s]; mine != nil {
-		mine.keeps = mine.running
+	if mine := h.of[u]; mine != nil && mine.running == 0 {
+		delete(h.of, u)
 	}
 }
 
 func (h *shares) closed(s *session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.of, s)
+	maps.DeleteFunc(h.of, func(u use, _ *share) bool { return u.session == s })
 }
 
 // sum and idle are called with mu held.
@@ -78,11 +80,11 @@ func (h *shares) sum() int64 {
 	return sum
 }
 
-func (h *shares) idle() []*session {
-	var list []*session
-	for s, o := range h.of {
+func (h *shares) idle() []use {
+	var list []use
+	for u, o := range h.of {
 		if o.running == 0 && o.keeps > 0 {
-			list = append(list, s)
+			list = append(list, u)
 		}
 	}
 	return list
@@ -99,37 +101,42 @@ func (h *shares) spare() int64 {
 	return sum
 }
 
-// trim has all that run nothing give back what they keep.
+// trim has all that run nothing give back what they keep, but for what is planned.
 func (h *shares) trim() error {
 	h.mu.Lock()
 	list := h.idle()
 	h.mu.Unlock()
-	return giveBack(list)
+	return giveBack(list, false)
 }
 
-func giveBack(list []*session) error {
+// giveBack has twins give back what they keep. Where they are to leave,
+// only the last one of each session stays.
+func giveBack(list []use, leave bool) error {
 	var errs []error
-	for _, s := range list {
-		errs = append(errs, s.giveBack())
+	for _, u := range list {
+		errs = append(errs, u.session.giveBack(u, leave))
 	}
 	return errors.Join(errs...)
 }
 
-// giveBack empties the arena of s, at the end of a run of its smallest input. One
-// that was closed meanwhile has none.
-func (s *session) giveBack() error {
+func (s *session) giveBack(u use, leave bool) error {
 	s.mu.RLock()
-	open := s.c != nil
-	s.mu.RUnlock()
-	if !open {
+	defer s.mu.RUnlock()
+	if s.closed {
 		return nil
 	}
-	_, _, err := s.attempt(context.Background(), s.zeros(), besides{shrink: true})
-	if err != nil {
-		return fault.New(fault.KindOf(err), "ort.Trim", "%w", err)
+	if !leave || !s.twins.drop(u.shape) {
+		t := s.twins.idle(u.shape)
+		if t == nil {
+			return nil // it runs again, or is gone
+		}
+		defer s.twins.put(t)
+		if err := s.shrink(t); err != nil {
+			return err
+		}
 	}
-	s.known.shrunk()
-	s.engine.card.shares.empty(s)
+	s.known.shrunk(u.shape)
+	s.engine.card.shares.empty(u)
 	return nil
 }
 
@@ -137,10 +144,10 @@ func (s *session) giveBack() error {
 // out all the same, what is kept lies badly, or another process was faster: it
 // runs again without it.
 func (s *session) within(ctx context.Context, inputs []models.Tensor, room inference.Room) (outputs []models.Tensor, held int64, err error) {
-	shares := s.engine.card.shares
-	others := shares.begin(s, room)
-	defer shares.end(s, room)
-	if err := giveBack(others); err != nil {
+	shares, u := s.engine.card.shares, use{s, shapesOf(inputs)}
+	others := shares.begin(u, room)
+	defer shares.end(u, room)
+	if err := giveBack(others, true); err != nil {
 		return nil, 0, err
 	}
 	outputs, held, err = s.attempt(ctx, inputs, besides{})
