@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"focal/core/fault"
+	"focal/server/app"
 
 	"github.com/alecthomas/kong"
 )
@@ -379,6 +380,24 @@ func TestServe_ConfigReachesTheParts(t *testing.T) {
 	}
 	if c.Sources.Root = ""; c.Validate() != nil {
 		t.Errorf("defaults do not validate: %v", c.Validate())
+	}
+	// What the child is told is wrong at the start of the server, not in its log.
+	for flag, spoil := range map[string]func(*app.InferenceConfig){
+		"--redis":           func(m *app.InferenceConfig) { m.Redis = "http://nowhere" },
+		"--redis-ttl":       func(m *app.InferenceConfig) { m.Redis, m.RedisTTL = "redis://h", 0 },
+		"--memory-budget":   func(m *app.InferenceConfig) { m.MemoryBudget = -1 },
+		"--cache-size":      func(m *app.InferenceConfig) { m.CacheSize = -1 },
+		"--inference-queue": func(m *app.InferenceConfig) { m.Queue = 0 },
+		"--models":          func(m *app.InferenceConfig) { m.Models = "" },
+	} {
+		for _, how := range []string{"spawn", "embedded"} {
+			bad := c
+			bad.Inference = how
+			spoil(&bad.Models)
+			if err := bad.Validate(); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), flag+" ") && !strings.Contains(err.Error(), flag+":") {
+				t.Errorf("%s with %s: %v", flag, how, err)
+			}
+		}
 	}
 	c.Pictures.Workers = 0
 	if err := c.Validate(); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "--workers") {

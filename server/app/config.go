@@ -69,7 +69,7 @@ type ServeConfig struct {
 	// flags that pass the listener; ChildEnv is added to its environment.
 	Child    []string
 	ChildEnv []string
-	Models   InferenceConfig // used by embedded
+	Models   InferenceConfig // used by embedded; spawn hands them to the child as Child
 	Pictures pipeline.Config
 	Sources  source.Config
 	Results  results.Config // its Maker and Log are filled in
@@ -91,7 +91,7 @@ func (c ServeConfig) Validate() error {
 	if err := c.Pictures.Validate(); err != nil {
 		return fault.New(fault.Invalid, "app.ServeConfig", "%w", err)
 	}
-	if c.Inference == "embedded" {
+	if c.Inference == "embedded" || c.Inference == "spawn" { // a child would say it in its log only
 		if err := c.Models.Validate(); err != nil {
 			return err
 		}
