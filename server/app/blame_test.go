@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +22,7 @@ import (
 	"focal/inference"
 	"focal/inference/fake"
 	"focal/inference/host"
+	"focal/inference/sidecar"
 	"focal/models"
 )
 
@@ -216,5 +218,52 @@ func TestChild_RefusesWhatKillsItAndAnswersEverybodyElse(t *testing.T) {
 	families, err := registry.Gather()
 	if err != nil || families[0].GetMetric()[0].GetCounter().GetValue() != 4 {
 		t.Errorf("restarts are %v, want 4 (%v)", families, err)
+	}
+}
+
+// Each of two sidecars finds out for itself what kills it, and nobody dies a third
+// time. Then it is refused by name, and others are answered.
+func TestPool_RefusesWhatHasKilledItsSidecarsTwice(t *testing.T) {
+	var deaths [2]atomic.Int32
+	pc := sidecar.DefaultPoolConfig()
+	pc.MinProbe, pc.Dial.Timeout, pc.Log = time.Millisecond, time.Minute, slog.New(slog.DiscardHandler)
+	for i := range deaths {
+		cfg := childConfig("mortal", "")
+		cfg.Output = func(line string) {
+			if strings.Contains(line, dying) {
+				deaths[i].Add(1)
+			}
+		}
+		pc.Addresses = append(pc.Addresses, start(t, cfg, prometheus.NewRegistry()).Address())
+	}
+	p, err := sidecar.DialPool(pc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	// until asks again for as long as nobody can answer.
+	until := func(ask inference.FacesRequest) error {
+		for {
+			if _, err := p.Faces(ctx, ask); !fault.Is(err, fault.Unavailable) {
+				return err
+			}
+		}
+	}
+	for range 2 { // found out, then known
+		if err := until(question("poison", poison)); !fault.Is(err, fault.Corrupt) || !strings.Contains(err.Error(), "ended 2 times over this input") {
+			t.Fatalf("error is %v, want a refusal by name", err)
+		}
+	}
+	if err := until(question("harmless", 1)); err != nil {
+		t.Error(err)
+	}
+	if a, b := deaths[0].Load(), deaths[1].Load(); max(a, b) != 2 || a+b < 3 {
+		t.Errorf("they died %d and %d times, want twice at most, and not one alone", a, b)
 	}
 }

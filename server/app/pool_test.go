@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"focal/inference"
+	"focal/inference/sidecar"
 	"focal/models"
 )
 
@@ -52,6 +54,30 @@ func standAt(t *testing.T, c InferenceConfig, address string) *standalone {
 func (s *standalone) kill() {
 	_ = s.Process.Kill() // fails where it has ended
 	_ = s.Wait()         // says that it was killed
+}
+
+// A name that is missing in the manifests would be a copy that nobody asks.
+func TestManifests_NameEveryCopyOfThePool(t *testing.T) {
+	folder := filepath.Join("..", "..", "deploy", "kubernetes")
+	server, pool := string(read(t, filepath.Join(folder, "server.yaml"))), string(read(t, filepath.Join(folder, "sidecar.yaml")))
+	most := regexp.MustCompile(`maxReplicas: (\d+)`).FindStringSubmatch(pool)
+	if most == nil || !strings.Contains(pool, "clusterIP: None") {
+		t.Fatal("sidecar.yaml gives its copies no bound, or no names")
+	}
+	named := regexp.MustCompile(`http://[a-z0-9.:-]+`).FindAllString(server, -1)
+	for i, address := range named {
+		if want := fmt.Sprintf("http://focal-sidecar-%d.focal-sidecar:8081", i); address != want {
+			t.Errorf("copy %d is named %s, want %s", i, address, want)
+		}
+	}
+	if fmt.Sprint(len(named)) != most[1] {
+		t.Errorf("server.yaml names %d copies, sidecar.yaml scales to %s", len(named), most[1])
+	}
+	c := sidecar.DefaultPoolConfig()
+	c.Addresses = named
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
 }
 
 // One of two sidecars is killed under load: what it had in hand is answered by
