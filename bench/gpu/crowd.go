@@ -54,8 +54,8 @@ type flooded struct {
 	first          string // failure
 }
 
-// flood has so many clients ask; the first third of the time, in which the device
-// is tuned, does not count. Nobody comes back at once after a failure.
+// flood has so many clients ask; the first half of the time, in which the device is
+// tuned, does not count. Nobody comes back at once after a failure.
 func flood(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor, clients int, d time.Duration) flooded {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -63,7 +63,7 @@ func flood(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor
 	var first atomic.Value
 	var wg sync.WaitGroup
 	began := time.Now()
-	warm := began.Add(d / 3)
+	warm := began.Add(d / 2)
 	for range clients {
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -82,7 +82,7 @@ func flood(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor
 		})
 	}
 	wg.Wait()
-	f := flooded{rate: float64(done.Load()) / (time.Since(began) - d/3).Seconds(), done: int(done.Load()), failures: int(failed.Load())}
+	f := flooded{rate: float64(done.Load()) / (d / 2).Seconds(), done: int(done.Load()), failures: int(failed.Load())}
 	f.first, _ = first.Load().(string)
 	return f
 }
