@@ -88,10 +88,10 @@ func flood(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor
 }
 
 // overcommit asks for models at random, four clients at a time, in a quarter of
-// the memory that all need together. Every answer must come, and nothing may
-// stay behind.
+// the memory that all need to be loaded and run one picture each. Every answer must
+// come, and nothing may stay behind.
 func overcommit(ctx context.Context, b *bench) error {
-	rest, most := int64(0), int64(0)
+	all, most := int64(0), int64(0)
 	for _, m := range b.all {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -104,11 +104,11 @@ func overcommit(ctx context.Context, b *bench) error {
 		if err = errors.Join(err, s.Close()); err != nil {
 			return err
 		}
-		declared := max(s.Rest(), m.Memory.Rest)
-		rest += declared
-		most = max(most, declared+2*max(held, m.Memory.Run, 160<<20))
+		rest, run := max(s.Rest(), m.Memory.Rest), max(held, m.Memory.Run, 160<<20)
+		all += rest + run
+		most = max(most, rest+2*run)
 	}
-	budget := max(rest/4, most)
+	budget := max(all/4, most)
 	before := b.engine.Held()
 	h, err := b.serve(budget)
 	if err != nil {
@@ -116,7 +116,7 @@ func overcommit(ctx context.Context, b *bench) error {
 	}
 	w := b.walk(ctx, h, 4, int64(b.switches))
 	l := line{Stage: "overcommit", What: "walk", N: w.done, Failures: w.failures, Error: w.first,
-		Budget: budget, Rest: rest, Process: b.engine.Held()}
+		Budget: budget, Rest: all, Process: b.engine.Held()}
 	err = device.CloseHost(h, nil)
 	l.Left = b.engine.Held() - before
 	b.write(l)
