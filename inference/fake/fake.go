@@ -10,8 +10,6 @@ package fake
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -188,11 +186,11 @@ func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Ten
 // batchOf returns the batch size, and refuses tensors that lie about their shape.
 func batchOf(inputs []models.Tensor) (int, error) {
 	if len(inputs) == 0 {
-		return 0, errors.New("no inputs")
+		return 0, fault.New(fault.Invalid, "fake.Run", "no inputs")
 	}
 	for _, t := range inputs {
 		if models.Elements(t.Shape) != int64(len(t.Data)) || t.Shape[0] != inputs[0].Shape[0] {
-			return 0, fmt.Errorf("tensor of shape %v holds %d numbers", t.Shape, len(t.Data))
+			return 0, fault.New(fault.Invalid, "fake.Run", "tensor of shape %v holds %d numbers", t.Shape, len(t.Data))
 		}
 	}
 	return int(inputs[0].Shape[0]), nil
@@ -235,6 +233,9 @@ func (s *session) Close() error {
 
 // hold waits at the gate, then for d, or until ctx asks it to stop.
 func hold(ctx context.Context, g *Gate, d time.Duration) error {
+	if ctx.Err() != nil {
+		return stopped(ctx.Err())
+	}
 	if err := g.pass(ctx); err != nil {
 		return stopped(err)
 	}

@@ -6,8 +6,23 @@ import (
 	"testing"
 
 	"focal/core/fault"
+	"focal/inference/enginetest"
 	"focal/models"
 )
+
+func TestEngine_KeepsThePromisesOfAnEngine(t *testing.T) {
+	named := func(name string) models.Model { return models.Model{Manifest: models.Manifest{Name: name}} }
+	e := New("cpu")
+	e.Set("good", Script{Rest: 7 << 20, ItemMemory: 5})
+	e.Set("bad", Script{LoadErr: fault.New(fault.Corrupt, "fake.Load", "truncated")})
+	enginetest.Run(t, enginetest.Bench{Engine: e, Good: named("good"), Bad: named("bad"), Outputs: 1, Input: func(n int) []models.Tensor {
+		in := models.Tensor{Shape: []int64{int64(n), 2}}
+		for i := range n {
+			in.Data = append(in.Data, float32(i), 1)
+		}
+		return []models.Tensor{in}
+	}})
+}
 
 func TestEngine_CountsAndCallsOutMisuse(t *testing.T) {
 	e := New("cpu")

@@ -17,6 +17,7 @@ import (
 
 	"focal/core/fault"
 	"focal/inference"
+	"focal/inference/enginetest"
 	"focal/inference/ort"
 	"focal/models"
 )
@@ -131,6 +132,21 @@ func noise(seed uint64, shape ...int64) models.Tensor {
 		t.Data[i] = float32(random.NormFloat64())
 	}
 	return t
+}
+
+func TestEngine_KeepsThePromisesOfAnEngine(t *testing.T) {
+	bad := model(t, "ultralight_rfb_320")
+	whole, err := os.ReadFile(bad.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad.Path = filepath.Join(t.TempDir(), "truncated.onnx")
+	if err := os.WriteFile(bad.Path, whole[:len(whole)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	enginetest.Run(t, enginetest.Bench{Engine: engine, Good: model(t, "ultralight_rfb_320"), Bad: bad, Outputs: 2, Input: func(n int) []models.Tensor {
+		return []models.Tensor{noise(9, int64(n), 3, 240, 320)} // drawn in order: item i is the same in every batch
+	}})
 }
 
 func TestSession_BatchOfThreeEqualsAlone(t *testing.T) {

@@ -1,7 +1,9 @@
 package sidecar_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"log/slog"
 	"testing"
 
@@ -69,23 +71,29 @@ func (cutter) Decode(_ models.Prepared, out []models.Tensor) (pixel.Mask, error)
 // newHost is the real host on the scripted engine.
 func newHost(t *testing.T) *host.Host {
 	t.Helper()
+	return hostOn(t, fake.New("cpu"), models.Port{Name: "in", Shape: []int64{-1, -1}}, nil)
+}
+
+// hostOn is the real host on an engine whose models echo; data is their file.
+func hostOn(t *testing.T, engine inference.Engine, port models.Port, data []byte) *host.Host {
+	t.Helper()
 	model := func(name string, task models.Task) models.Model {
 		return models.Model{
 			Manifest: models.Manifest{
 				Name: name, Task: task, MaxBatch: 8, Memory: models.Memory{Rest: 100, Run: 10},
-				Inputs:   []models.Port{{Name: "in", Shape: []int64{-1, -1}}},
+				Inputs: []models.Port{port}, Outputs: []models.Port{port},
 				Defaults: models.Defaults{Threshold: 0.5},
 			},
-			Version: "1", File: pixel.Digest{byte(len(name))},
+			Version: "1", File: pixel.Digest{byte(len(name))}, Data: data,
 		}
 	}
 	cfg := host.DefaultConfig()
-	cfg.Budget, cfg.Log = 10000, slog.New(slog.DiscardHandler)
+	cfg.Budget, cfg.Log = 1<<20, slog.New(slog.DiscardHandler)
 	cfg.Adapters = host.Adapters{
 		Face:       func(models.Manifest) (models.Adapter[[]pixel.Face], error) { return finder{}, nil },
 		Foreground: func(models.Manifest) (models.Adapter[pixel.Mask], error) { return cutter{}, nil },
 	}
-	h, err := host.New(cfg, fake.New("cpu"), shelf{model("detector", models.TaskFace), model("cutter", models.TaskForeground)})
+	h, err := host.New(cfg, engine, shelf{model("detector", models.TaskFace), model("cutter", models.TaskForeground)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,4 +115,36 @@ func TestHost_KeepsThePromisesOfAClient(t *testing.T) {
 			return dial(t, serve(t, sidecar.DefaultConfig(), h, nil).socket, "")
 		})
 	})
+	t.Run("OnONNXRuntime", func(t *testing.T) {
+		engine, err := runtime()
+		if err != nil {
+			t.Fatalf("%v (scripts/deps fetches it)", err)
+		}
+		look := models.Port{Name: "in", Shape: []int64{-1, 32 * 24 * 3}}
+		clienttest.Run(t, func(t *testing.T) inference.Client {
+			h := hostOn(t, engine, look, echo("in", look.Shape[1]))
+			return dial(t, serve(t, sidecar.DefaultConfig(), h, nil).socket, "")
+		})
+		if n := engine.Live(); n != 0 {
+			t.Errorf("%d C objects left alive", n)
+		}
+	})
+}
+
+// echo is an ONNX file, written by the fields of its protocol buffer: one node
+// that gives rows of n numbers away as they came.
+func echo(input string, n int64) []byte {
+	number := func(tag byte, v int64) []byte { return binary.AppendUvarint([]byte{tag << 3}, uint64(v)) }
+	field := func(tag byte, parts ...[]byte) []byte {
+		all := bytes.Join(parts, nil)
+		return append(binary.AppendUvarint([]byte{tag<<3 | 2}, uint64(len(all))), all...)
+	}
+	text := func(tag byte, s string) []byte { return field(tag, []byte(s)) }
+	port := func(tag byte, name string) []byte { // a float tensor of [batch, n]
+		shape := field(2, field(1, text(2, "batch")), field(1, number(1, n)))
+		return field(tag, text(1, name), field(2, field(1, number(1, 1), shape)))
+	}
+	node := field(1, text(1, input), text(2, "out"), text(4, "Identity"))
+	graph := field(7, node, text(2, "echo"), port(11, input), port(12, "out"))
+	return bytes.Join([][]byte{number(1, 8), graph, field(8, number(2, 13))}, nil) // IR 8, operators 13
 }
