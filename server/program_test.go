@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -295,4 +296,19 @@ func get(t *testing.T, address string) (status int, cf string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, resp.Header.Get("Cf-Resized")
+}
+
+// What one run of the program has measured the next one shows.
+func TestProgram_ShowsWhatWasMeasured(t *testing.T) {
+	flags := modelFlags(t)
+	info := func() string { return mustFocal(t, "models", "info", "retinaface-mobilenet025", flags[0]) }
+	if said := info(); !strings.Contains(said, "# not measured yet") || !strings.Contains(said, "max_batch: 8") {
+		t.Errorf("before it was used: %s", said)
+	}
+	printedFaces(t, append([]string{photo(t)}, flags...)...)
+	said := info()
+	measured := regexp.MustCompile(`(?m)^# measured on cpu[^\n]*, onnxruntime [^\n]*, memory pattern\n# load [0-9.]+ms, at rest [0-9.]+ MiB\n# canvas[^\n]*\n# 3x512x768 +1 +[0-9.]+ms `)
+	if !measured.MatchString(said) {
+		t.Errorf("after it was used: %s", said)
+	}
 }
