@@ -271,6 +271,26 @@ func TestSession_MeasuresWhatARunHolds(t *testing.T) {
 	}
 }
 
+// One planned block for all that a batch holds has another size than what is taken
+// piece by piece: so it shows that the manifest's switch arrives.
+func TestSession_PlansMemoryWhereTheManifestSaysSo(t *testing.T) {
+	if engine.Provider() != "cpu" {
+		return // a card's arena keeps what runs have taken, and says nothing of one of them
+	}
+	held := map[bool]int64{}
+	for _, planned := range []bool{false, true} {
+		m := model(t, "prisma_portrait")
+		m.Session.MemoryPattern = planned
+		s := load(t, m)
+		run(t, s, noise(1, 2, 3, 256, 256)) // the plan is made of the first run
+		held[planned] = within(t, s, noise(1, 2, 3, 256, 256), inference.Room{})
+	}
+	t.Logf("a batch of two holds %d MB without a plan, %d MB with one", held[false]/1e6, held[true]/1e6)
+	if min(held[false], held[true]) <= 0 || 10*max(held[false], held[true]) < 11*min(held[false], held[true]) {
+		t.Errorf("a batch of two holds %d bytes without a plan and %d with one: want them apart", held[false], held[true])
+	}
+}
+
 func TestSession_StopsWhenTheContextEnds(t *testing.T) {
 	s := load(t, model(t, "u2netp"))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond) // a run takes ten times that

@@ -249,6 +249,25 @@ func TestScheduler_EvictsTheModelLeastWorthItsRoom(t *testing.T) {
 	w.expect(t, "unload seldom memory")
 }
 
+// The pinned one is worth nothing to anybody, and there would be room if it left.
+func TestScheduler_NeverSendsThePinnedAway(t *testing.T) {
+	half := func(id ModelID) Spec { return Spec{ID: id, Rest: 400, Run: 10} }
+	pinned := half("pinned")
+	pinned.Pinned = true
+	w := newWorld(t, nil, pinned, half("often"), half("c"))
+	w.resident("pinned")
+	w.pass(10 * time.Minute)
+	w.resident("often")
+	for range 10 {
+		w.ask("often")
+		w.doneAll()
+	}
+	w.pass(10 * second)
+	w.log = nil
+	w.ask("c")
+	w.expect(t, "unload often memory")
+}
+
 func TestScheduler_SparesWhatNeedNotLeave(t *testing.T) {
 	w := newWorld(t, nil, small("s"), large("l"), Spec{ID: "c", Rest: 500, Run: 10})
 	w.resident("s", "l")
