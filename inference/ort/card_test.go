@@ -176,6 +176,9 @@ func TestCard_SessionsGiveBackWhatTheBooksHaveNoRoomFor(t *testing.T) {
 func TestCard_HasASessionForEachShape(t *testing.T) {
 	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading { return gpu.Reading{Ours: 1} }, &pinned{most: 100})
 	batch := func(n int64) models.Tensor { return noise(1, n, 3, 240, 320) }
+	if err := fake.Warm(); err != nil {
+		t.Fatal(err)
+	}
 	room := inference.Room{Run: 10, All: 100}
 	for i, step := range []struct {
 		n    int64

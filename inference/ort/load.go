@@ -18,9 +18,8 @@ import (
 // with the manifest's by position, because alternative files of one model name
 // them differently: type, rank and known axes must agree. A file may have more
 // outputs than the manifest (U²-Net has its side outputs behind the one that
-// matters); they are not asked for. Then it runs batch 1 once, at the smallest
-// canvas; on the CPU only the first time that it sees a file, for whoever waits
-// would wait for two runs. C cannot be stopped while it reads a file: ctx is looked at between
+// matters); they are not asked for. The first time that it sees a file it runs batch
+// 1 once, at the smallest canvas; later whoever waits would wait for two runs. C cannot be stopped while it reads a file: ctx is looked at between
 // the steps. Errors: fault.NotFound for no file, fault.Corrupt or
 // fault.Unsupported for a bad one, fault.Busy for want of memory.
 func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, error) {
@@ -60,11 +59,16 @@ func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
 			return nil, err
 		}
 	}
+	small, err := least(m.Manifest)
+	if err != nil {
+		return nil, err
+	}
 	s, err := e.create(m, names.inputs, names.outputs)
 	if err != nil {
 		return nil, err
 	}
-	if again && e.card == nil {
+	s.least = small
+	if again {
 		return s, nil
 	}
 	if err := s.warm(ctx, m); err != nil {
@@ -252,25 +256,34 @@ func (e *Engine) free(o interface{ Destroy() error }) {
 	e.live.Add(-1)
 }
 
-// warm runs batch 1 of zeros at the smallest canvas.
+// warm runs batch 1 of zeros at the smallest canvas. What that takes is given back,
+// for a loaded model to hold no more than itself.
 func (s *session) warm(ctx context.Context, m models.Model) error {
-	for i, p := range m.Inputs {
-		shape, err := smallest(m.Manifest, p)
-		if err != nil {
-			return err
-		}
-		if models.Elements(shape) < 0 {
-			return fault.New(fault.Unsupported, "ort.Load", "input %d has shape %v", i, shape)
-		}
-		s.least = append(s.least, shape)
-	}
-	// What it took is given back, for a loaded model to hold no more than that.
 	_, _, err := s.run(ctx, s.zeros(), inference.Room{})
+	if s.twins != nil && m.Canvases.Max > 0 {
+		s.twins.release() // another canvas is as likely
+	}
 	if fault.Is(err, fault.Internal) {
 		// The manifest's own sizes do not run: the file is not what it says.
 		return fault.New(fault.Unsupported, "ort.Load", "first run: %w", err)
 	}
 	return err
+}
+
+// least returns the shapes of the smallest inputs.
+func least(m models.Manifest) ([][]int64, error) {
+	var shapes [][]int64
+	for i, p := range m.Inputs {
+		shape, err := smallest(m, p)
+		if err != nil {
+			return nil, err
+		}
+		if models.Elements(shape) < 0 {
+			return nil, fault.New(fault.Unsupported, "ort.Load", "input %d has shape %v", i, shape)
+		}
+		shapes = append(shapes, shape)
+	}
+	return shapes, nil
 }
 
 // zeros are the smallest inputs.

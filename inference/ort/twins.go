@@ -85,6 +85,18 @@ func (w *twins) put(t *twin) {
 	t.users--
 }
 
+// release has those that nothing runs on belong to no shape: the next one to come
+// takes them over.
+func (w *twins) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.all {
+		if t.users == 0 {
+			t.shape = ""
+		}
+	}
+}
+
 // idle takes the session of a shape if nothing runs on it; nil: there is none.
 func (w *twins) idle(shape string) *twin {
 	w.mu.Lock()

@@ -238,9 +238,11 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	s.books.give(u.booked)
 	m.running--
 	s.cameBack(now, u, d.Err)
-	if d.Err == nil && !u.stopped {
-		p.tuned = max(p.tuned, n)
-		slot := now.Sub(u.started)
+	switch slot := now.Sub(u.started); {
+	case d.Err != nil || u.stopped:
+	case m.Buckets && n > p.tuned:
+		p.tune(now, n, d.Memory)
+	default:
 		p.observe(now, n, cmp.Or(d.Time, slot), slot, d.Memory, u.alone)
 	}
 	if u.probe {

@@ -21,11 +21,39 @@ func TestBuckets_NoRequestPaysForTuning(t *testing.T) {
 	for len(w.runs) > 0 {
 		w.doneAll()
 	}
-	// Thirteen wait: two, four and eight are tried out before they run; what is left
-	// runs in the buckets below.
-	want := []string{"run a [1]", "probe a c 2", "probe a c 4", "probe a c 8", "run a [2 3 4 5 6 7 8 9]", "run a [10 11 12 13]", "run a [14]"}
+	// Thirteen wait: two, four and eight are tried out before they run; one runs alone,
+	// which the others are held against; what is left runs in the buckets below.
+	want := []string{"run a [1]", "probe a c 2", "probe a c 4", "probe a c 8", "run a [2]", "run a [3 4 5 6 7 8 9 10]", "run a [11 12 13 14]"}
 	if got := w.log[1:]; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// On an H100 the first run of a size took RetinaFace 300 ms, the next ones 3 ms.
+func TestBuckets_TheRunThatTunesSaysNothingOfTime(t *testing.T) {
+	w := newWorld(t, nil, onCard("a"))
+	w.resident("a")
+	for range 30 {
+		w.arrive(Request{Model: "a", Canvas: "first"})
+	}
+	w.done(w.underWay()[0], Done{Time: 2 * ms})
+	for range 3 { // the trials of two, four and eight
+		w.done(w.underWay()[0], Done{Time: 300 * ms, Memory: 5})
+	}
+	for range 3 {
+		w.done(w.underWay()[0], Done{Time: 3 * ms})
+	}
+	want := []string{
+		"probe a first 2", "probe a first 4", "probe a first 8",
+		"run a [3 4 5 6 7 8 9 10]", "run a [11 12 13 14 15 16 17 18]", "run a [19 20 21 22 23 24 25 26]", "run a [27 28 29 30]",
+	}
+	if got := w.log[1:]; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, r := range w.s.Measured("a").Runs {
+		if r.Time > 3*ms {
+			t.Errorf("a batch of %d is said to take %v", r.Batch, r.Time)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *Scheduler) Measured(id ModelID) Measured {
 	for _, c := range slices.Sorted(maps.Keys(m.profiles)) {
 		for _, z := range m.profiles[c].sizes {
 			if z.alone > 0 {
-				l.Runs = append(l.Runs, MeasuredRun{Canvas: c, Batch: z.n, Time: z.time, Memory: z.bytes, Runs: z.alone})
+				l.Runs = append(l.Runs, MeasuredRun{Canvas: c, Batch: z.n, Time: z.time, Memory: m.profiles[c].held[z.n], Runs: z.alone})
 			}
 		}
 	}
@@ -62,14 +62,15 @@ func (s *Scheduler) OnMeasured(now time.Time, id ModelID, l Measured) {
 		if known || len(p.sizes) >= maxSizes || r.Batch < 1 || r.Time <= 0 {
 			continue
 		}
-		p.sizes = slices.Insert(p.sizes, at, size{n: r.Batch, time: r.Time, bytes: r.Memory, alone: max(r.Runs, 1)})
+		p.sizes = slices.Insert(p.sizes, at, size{n: r.Batch, time: r.Time, alone: max(r.Runs, 1)})
+		p.hold(r.Batch, r.Memory)
 		p.last = now
 	}
 	s.settle(now)
 }
 
 // probeRuns is how often each batch size is tried alone: the first run of a
-// size pays for pages that the next one finds.
+// size pays for pages that the next one finds, or tunes the device to it.
 const probeRuns = 2
 
 // probe lets an idle device measure batch sizes that nobody has asked for yet,
@@ -155,7 +156,14 @@ func (s *Scheduler) worthProbing(now time.Time, m *model, c Canvas) int {
 	}
 	for n := 1; n <= p.limit(max(m.MaxBatch, m.Probe)); n *= 2 {
 		at, known := slices.BinarySearchFunc(p.sizes, n, func(z size, n int) int { return z.n - n })
-		if known && p.sizes[at].alone >= probeRuns && (!m.Buckets || n <= p.tuned) {
+		runs := 0
+		if known {
+			runs = p.sizes[at].alone
+		}
+		if m.Buckets && n <= p.tuned {
+			runs++ // the one that tuned it
+		}
+		if runs >= probeRuns && (!m.Buckets || n <= p.tuned) {
 			continue
 		}
 		took, _ := p.alone(n)

@@ -10,7 +10,8 @@ import (
 // batch size how long it takes and what it holds with nothing else running,
 // and how much longer than that the latest runs had their slots.
 type profile struct {
-	sizes []size // by rising n
+	sizes []size        // whose time is known, by rising n
+	held  map[int]int64 // measured bytes by batch size
 	slow  decayed
 	last  time.Time // of the latest run
 	cap   int       // the largest batch that memory let through; 0 where none failed
@@ -22,8 +23,7 @@ type profile struct {
 type size struct {
 	n     int
 	time  time.Duration
-	bytes int64 // measured; 0 until then
-	alone int   // runs with nothing else running; 0: time is a first guess
+	alone int // runs with nothing else running; 0: time is a first guess
 }
 
 const (
@@ -56,13 +56,10 @@ func (p *profile) observe(now time.Time, n int, d, slot time.Duration, bytes int
 	case known && alone:
 		p.sizes[at].time += (d - p.sizes[at].time) / refine
 	}
-	if known {
-		s := &p.sizes[at]
-		s.bytes = max(s.bytes, bytes)
-		if alone {
-			s.alone++
-		}
+	if known && alone {
+		p.sizes[at].alone++
 	}
+	p.hold(n, bytes)
 	switch {
 	case alone:
 		p.slow.add(now.Sub(p.last), float64(max(slot, 1))/float64(max(d, 1)))
@@ -70,6 +67,24 @@ func (p *profile) observe(now time.Time, n int, d, slot time.Duration, bytes int
 		p.slow.add(now.Sub(p.last), float64(slot)/float64(expected))
 	}
 	p.last = now
+}
+
+// hold learns that a run of n items held bytes (0: not measured).
+func (p *profile) hold(n int, bytes int64) {
+	if bytes <= p.held[n] || p.held[n] == 0 && len(p.held) >= maxSizes {
+		return
+	}
+	if p.held == nil {
+		p.held = map[int]int64{}
+	}
+	p.held[n] = bytes
+}
+
+// tune learns of the run that tuned the device to batches of n: what it held. How
+// long it took says nothing of those to come.
+func (p *profile) tune(now time.Time, n int, bytes int64) {
+	p.tuned, p.last = n, now
+	p.hold(n, bytes)
 }
 
 // alone estimates how long a batch of n takes with nothing else running: as
@@ -124,18 +139,19 @@ func (p *profile) pays(n int) int {
 // that took most, but no more than a larger batch was measured to take. 0 if
 // nothing was measured.
 func (p *profile) bytes(n int) int64 {
-	item := int64(0)
-	for _, s := range p.sizes {
-		if s.n == n && s.bytes > 0 {
-			return s.bytes
+	if b := p.held[n]; b > 0 {
+		return b
+	}
+	item, larger := int64(0), 0
+	for k, b := range p.held {
+		item = max(item, (b+int64(k)-1)/int64(k))
+		if k > n && (larger == 0 || k < larger) {
+			larger = k
 		}
-		item = max(item, (s.bytes+int64(s.n)-1)/int64(s.n))
 	}
 	sum := item * int64(n)
-	for _, s := range p.sizes {
-		if s.n > n && s.bytes > 0 {
-			return min(sum, s.bytes)
-		}
+	if larger > 0 {
+		return min(sum, p.held[larger])
 	}
 	return sum
 }
