@@ -356,6 +356,20 @@ func TestScheduler_RunsGoOnWhileAClaimWaitsForALoad(t *testing.T) {
 	w.expect(t, "load c")
 }
 
+// b waits for a to be gone. c, which is too large for what that leaves, makes no
+// room of its own meanwhile: the two could wait for each other.
+func TestScheduler_OneAtATimeMakesRoom(t *testing.T) {
+	w := newWorld(t, nil, Spec{ID: "a", Rest: 500, Run: 10}, Spec{ID: "d", Rest: 300, Run: 10}, Spec{ID: "b", Rest: 400, Run: 10}, Spec{ID: "c", Rest: 750, Run: 10})
+	w.resident("a", "d")
+	w.pass(10 * second)
+	w.s.OnRetire(w.now, "a", EvictedOrder)
+	w.ask("b")
+	w.ask("c")
+	w.expect(t, "unload a unloaded")
+	w.unloaded("a")
+	w.expect(t, "load b")
+}
+
 // 500 + 440 and a warm-up of 10 fit in 1000, but then a, which takes 100 for a
 // run, could not run any more.
 func TestScheduler_LoadsNothingThatLeavesNoRoomToRun(t *testing.T) {
@@ -609,6 +623,20 @@ func TestScheduler_OrdersByPriorityWithinAClassAndAgesTheRest(t *testing.T) {
 	w.arrive(Request{Model: "a", Priority: 1})
 	w.doneAll()
 	w.expect(t, "run a [3]")
+}
+
+// A number beyond the lowest priority would be a wait without an end.
+func TestScheduler_TakesAnyNumberBeyondTheLowestPriorityForIt(t *testing.T) {
+	spec := small("a")
+	spec.MaxBatch = 1
+	w := newWorld(t, nil, spec)
+	w.resident("a")
+	w.ask("a")
+	w.arrive(Request{Model: "a", Priority: 1 << 30})
+	w.pass(4*second - ms) // seven steps of 500 ms are over
+	w.arrive(Request{Model: "a", Priority: 1})
+	w.doneAll()
+	w.expect(t, "run a [2]", "run a [3]")
 }
 
 func TestScheduler_SplitsAFailingBatchSoThatOnlyTheGuiltyFail(t *testing.T) {
