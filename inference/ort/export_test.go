@@ -5,6 +5,7 @@ import (
 
 	onnx "github.com/yalue/onnxruntime_go"
 
+	"focal/inference"
 	"focal/inference/gpu"
 	"focal/models"
 )
@@ -80,3 +81,6 @@ func (e *Engine) Proven(m models.Model) bool {
 	_, ok := e.proven.names(m)
 	return ok
 }
+
+// Least are the shapes that s was warmed up with.
+func Least(s inference.Session) [][]int64 { return s.(*session).least }

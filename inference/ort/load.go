@@ -19,7 +19,8 @@ import (
 // them differently: type, rank and known axes must agree. A file may have more
 // outputs than the manifest (U²-Net has its side outputs behind the one that
 // matters); they are not asked for. The first time that it sees a file it runs batch
-// 1 once, at the smallest canvas; later whoever waits would wait for two runs. C cannot be stopped while it reads a file: ctx is looked at between
+// 1 once, at the smallest canvas, on the CPU at one that is no square; later whoever
+// waits would wait for two runs. C cannot be stopped while it reads a file: ctx is looked at between
 // the steps. Errors: fault.NotFound for no file, fault.Corrupt or
 // fault.Unsupported for a bad one, fault.Busy for want of memory.
 func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, error) {
@@ -59,7 +60,7 @@ func (e *Engine) load(ctx context.Context, m models.Model) (*session, error) {
 			return nil, err
 		}
 	}
-	small, err := least(m.Manifest)
+	small, err := e.least(m.Manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +257,7 @@ func (e *Engine) free(o interface{ Destroy() error }) {
 	e.live.Add(-1)
 }
 
-// warm runs batch 1 of zeros at the smallest canvas. What that takes is given back,
+// warm runs batch 1 of zeros of the least shapes. What that takes is given back,
 // for a loaded model to hold no more than itself.
 func (s *session) warm(ctx context.Context, m models.Model) error {
 	_, _, err := s.run(ctx, s.zeros(), inference.Room{})
@@ -270,13 +271,17 @@ func (s *session) warm(ctx context.Context, m models.Model) error {
 	return err
 }
 
-// least returns the shapes of the smallest inputs.
-func least(m models.Manifest) ([][]int64, error) {
+// least returns the shapes of the smallest inputs, on the CPU those that are no
+// squares: on a card each shape has a session of its own.
+func (e *Engine) least(m models.Manifest) ([][]int64, error) {
 	var shapes [][]int64
 	for i, p := range m.Inputs {
 		shape, err := smallest(m, p)
 		if err != nil {
 			return nil, err
+		}
+		if e.card == nil {
+			oblong(m, p, shape)
 		}
 		if models.Elements(shape) < 0 {
 			return nil, fault.New(fault.Unsupported, "ort.Load", "input %d has shape %v", i, shape)
@@ -313,6 +318,19 @@ func smallest(m models.Manifest, p models.Port) ([]int64, error) {
 		}
 	}
 	return shape, nil
+}
+
+// oblong makes a square of free sides twice as wide, where canvases go so far.
+//
+// ONNX Runtime plans the memory of a run in one block and keeps the plan for the
+// next run of its shape, but tells shapes apart by the exclusive or of their
+// sizes: that is the same for all squares, and the first one's plan stays. After a
+// small one no other has a plan. Then its tensors are blocks of their own, and two
+// runs side by side take them from each other, out of the other core's cache.
+func oblong(m models.Manifest, p models.Port, shape []int64) {
+	if len(shape) == 4 && p.Shape[2] <= 0 && p.Shape[3] <= 0 && shape[2] == shape[3] && 2*shape[3] <= int64(m.Canvases.Max) {
+		shape[3] *= 2
+	}
 }
 
 func leastSide(m models.Manifest, width bool) int {

@@ -186,3 +186,32 @@ func TestLoad_RunsAFileForNobodyOnlyOnce(t *testing.T) {
 		t.Error("a file without a digest counts as one that runs")
 	}
 }
+
+// ONNX Runtime keeps one plan of memory for all squares: the first one's.
+func TestLoad_LeavesThePlanOfSquaresToTheFirstPicture(t *testing.T) {
+	tests := []struct {
+		model string
+		limit int // of the canvases; 0: the model's own
+		want  []int64
+	}{
+		{"yunet_n", 0, []int64{1, 3, 256, 512}},
+		{"yunet_n", 256, []int64{1, 3, 256, 256}}, // there is no other canvas
+		{"u2netp", 0, []int64{1, 3, 320, 320}},    // nor shape
+	}
+	for _, tt := range tests {
+		m := model(t, tt.model)
+		if tt.limit > 0 {
+			m.Canvases.Max = tt.limit
+		}
+		s, err := engine.Load(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ort.Least(s); !reflect.DeepEqual(got, [][]int64{tt.want}) {
+			t.Errorf("%s, canvases up to %d: warmed up with %v, want %v", tt.model, m.Canvases.Max, got, tt.want)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
