@@ -129,8 +129,9 @@ func (f modelFlags) open(log *slog.Logger, clients int) (app.InferenceConfig, er
 	return c, nil
 }
 
-// withEngine opens the engine, calls do with the models asked for, or all that
-// can be read, and closes it again.
+// withEngine opens the engine and calls do with the models asked for, or all that
+// can be read. The server's host is closed before: an idle one gives back, every
+// second, the memory that the runs of another keep.
 func (f modelFlags) withEngine(log *slog.Logger, do func(*ort.Engine, *models.Repository, []models.Model) error) error {
 	c, err := f.open(log, 1)
 	if err != nil {
@@ -138,6 +139,9 @@ func (f modelFlags) withEngine(log *slog.Logger, do func(*ort.Engine, *models.Re
 	}
 	i, err := app.OpenInference(c, nil)
 	if err != nil {
+		return err
+	}
+	if err := device.CloseHost(i.Host, nil); err != nil {
 		return err
 	}
 	all, err := i.Repository.Models()
@@ -149,12 +153,12 @@ func (f modelFlags) withEngine(log *slog.Logger, do func(*ort.Engine, *models.Re
 		for _, name := range f.Models {
 			m, err := i.Repository.Model(name)
 			if err != nil {
-				return device.CloseHost(i.Host, err)
+				return err
 			}
 			all = append(all, m)
 		}
 	}
-	return device.CloseHost(i.Host, do(i.Engine, i.Repository, all))
+	return do(i.Engine, i.Repository, all)
 }
 
 // modelsDir is where models are kept if nothing is said, the same as focal's:

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"focal/bench/load"
 	"focal/bench/run"
 	"focal/core/fault"
+	"focal/inference/blackbox"
 	"focal/inference/host"
 	"focal/inference/ort"
 	"focal/models"
@@ -35,6 +37,8 @@ type throughputCommand struct {
 	Body    []string      `help:"Pictures that --route is sent, files or folders; repeatable." placeholder:"PATH" sep:"none"`
 	Header  []string      `help:"Header of every request, as Name: value; repeatable." placeholder:"HEADER" sep:"none"`
 	Out     string        `help:"Write the results as JSON." placeholder:"FILE"`
+
+	blackbox string // the path of a server's
 }
 
 // compared is what came of one model.
@@ -59,6 +63,12 @@ func (c *throughputCommand) Run(ctx context.Context, log *slog.Logger) error {
 		return fault.New(fault.Invalid, "main.throughput", "--slots %d, --batch %d, --clients %d, --side %d, --turns %d, --slice %s: want at least 1 of each, and some time",
 			c.Slots, c.Batch, c.Clients, c.Side, c.Turns, c.Slice)
 	}
+	folder, err := os.MkdirTemp("", "focal-bench-")
+	if err != nil {
+		return fault.New(fault.Unavailable, "main.throughput", "%w", err)
+	}
+	defer os.RemoveAll(folder)
+	c.blackbox = filepath.Join(folder, "blackbox")
 	return c.withEngine(log, func(e *ort.Engine, r *models.Repository, all []models.Model) error {
 		if c.Route != "" && len(all) != 1 {
 			return fault.New(fault.Invalid, "main.throughput", "--route: want one of --models, the one that it runs")
@@ -91,6 +101,9 @@ func (c *throughputCommand) compare(ctx context.Context, e *ort.Engine, r *model
 	// What the bare session holds is in every reading, and not the host's: the
 	// books leave room for it. Nor is anything given back while the other has a turn.
 	config.Slots, config.Budget, config.ReadEvery = c.Slots, 1<<40, time.Hour
+	if config.Blackbox, err = blackbox.Open(c.blackbox, time.Now(), slog.Default()); err != nil {
+		return compared{}, errors.Join(err, bare.Close())
+	}
 	h, err := host.New(config, e, r)
 	if err != nil {
 		return compared{}, errors.Join(err, bare.Close())
