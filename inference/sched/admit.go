@@ -14,8 +14,8 @@ import (
 //  3. The model failed to load and is left alone for a while.
 //  4. The process has ended twice over this very request. (blame.go)
 //  5. The model can never run within the budget, or not within what others left of it.
-//  6. Its class has the full number waiting for this model.
-//  7. Its answer is predicted to be late.
+//  6. Its class has the full number waiting for this model, with the guests before it. (guests.go)
+//  7. Its answer is predicted to be late; that of a guest, later than he may be.
 func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
 	const op = "sched.Arrive"
 	if s.closing { // 1
@@ -34,11 +34,12 @@ func (s *Scheduler) admit(now time.Time, r Request) (Reason, error) {
 	if why, err := s.never(m, r.Canvas); err != nil { // 5
 		return why, err
 	}
-	wait, known := s.predict(now, m, r.Canvas, r.Class)
-	if m.waiting(int(r.Class)) >= s.cfg.QueueLimit { // 6
+	ahead := s.ahead(now, r.Key)
+	wait, known := s.predictBehind(now, m, r.Canvas, r.Class, ahead)
+	if m.waiting(int(r.Class))+expected(ahead, m, r.Class) >= s.cfg.QueueLimit { // 6
 		return RefusedFull, fault.New(fault.Busy, op, "%d requests wait for model %s (--inference-queue)", s.cfg.QueueLimit, m.Name).After(retryAfter(wait))
 	}
-	if over := lateBy(now, r.Deadline, wait, known); over > 0 { // 7
+	if over := lateBy(now, r.Deadline, wait, known); over > s.grace(now, r) { // 7
 		return RefusedLate, late(m, over)
 	}
 	return "", nil
@@ -97,6 +98,12 @@ func (m *model) slowest(now time.Time) Canvas {
 // Before it goes everything that runs and its own class; of another class only
 // what that one's weight buys in the meantime.
 func (s *Scheduler) predict(now time.Time, m *model, c Canvas, class inference.Class) (time.Duration, bool) {
+	return s.predictBehind(now, m, c, class, nil)
+}
+
+// predictBehind is predict with guests ahead, who count as if they waited, each for
+// the slowest canvas of his model.
+func (s *Scheduler) predictBehind(now time.Time, m *model, c Canvas, class inference.Class, ahead []guest) (time.Duration, bool) {
 	var mine, others time.Duration
 	for _, o := range s.models {
 		for _, q := range o.order {
@@ -111,7 +118,15 @@ func (s *Scheduler) predict(now time.Time, m *model, c Canvas, class inference.C
 			}
 		}
 	}
-	own := m.queueTime(c, int(class))
+	for _, g := range ahead {
+		switch item := g.model.itemTime(g.model.slowest(now)); {
+		case g.class != class:
+			others += item
+		case g.model != m:
+			mine += item
+		}
+	}
+	own := m.queueTime(c, int(class), expected(ahead, m, class))
 	share, rest := s.cfg.Weights[class], 0
 	for i, w := range s.cfg.Weights {
 		if i != int(class) {
@@ -147,15 +162,15 @@ func (s *Scheduler) busy(now time.Time) time.Duration {
 }
 
 // queueTime is the device time of the batches up to the one that a newcomer of
-// the given class would be in.
-func (m *model) queueTime(c Canvas, class int) time.Duration {
+// the given class would be in, behind so many guests.
+func (m *model) queueTime(c Canvas, class, guests int) time.Duration {
 	p := m.profiles[c]
 	if p == nil {
 		return 0
 	}
-	before := 0
+	before := guests
 	if q := m.queues[c]; q != nil {
-		before = len(q.waiting[class])
+		before += len(q.waiting[class])
 	}
 	most := p.pays(p.limit(m.MaxBatch))
 	full, _ := p.runTime(most)

@@ -44,6 +44,8 @@ type model struct {
 	replaces *model // the version that serves until this one is loaded; nil for most
 	leaves   Reason // why it is Retired; "" where its Spec says so
 
+	coming decayed // seconds from being let in to arriving (guests.go)
+
 	sick    bool  // a run had to be stopped: the session is not trusted any more
 	failure error // of the last load
 	fails   int   // loads failed in a row

@@ -105,7 +105,15 @@ func walk(t *testing.T, seed uint64, events int) {
 			if e.rng.IntN(3) == 0 {
 				r.Deadline = e.now.Add(time.Duration(e.rng.IntN(3000)-5) * time.Millisecond)
 			}
-			asked = append(asked, w.arrive(r))
+			if e.rng.IntN(2) == 0 { // of some who ask only the others come
+				if seed != crashing {
+					r.Key = Key{1, byte(i), byte(i >> 8)}
+				}
+				_, _ = w.s.OnAsk(w.now, r)
+			}
+			if e.rng.IntN(8) > 0 {
+				asked = append(asked, w.arrive(r))
+			}
 		case k < 14 && len(asked) > 0:
 			w.cancel(asked[len(asked)-1-e.rng.IntN(min(40, len(asked)))])
 		case k < 15:

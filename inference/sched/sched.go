@@ -150,6 +150,7 @@ type Scheduler struct {
 	lastRun   RunID
 	shares    shares
 	expiries  expiries
+	guests    []guest // by the time when they were let in
 	claim     *claim
 	crashes   map[Key]crash // held against what was on the device when the process ended
 	alone     bool          // a suspect runs or loads: nothing starts beside it
@@ -201,7 +202,9 @@ func (s *Scheduler) OnArrive(now time.Time, r Request) {
 	if r.Load {
 		r.Canvas = toLoad
 	}
-	if why, err := s.admit(now, r); err != nil {
+	why, err := s.admit(now, r)
+	s.arrived(now, r.Key)
+	if err != nil {
 		s.do.Refuse(r.ID, why, err)
 		return
 	}
