@@ -6,9 +6,9 @@
 // It knows pixels and models, never picture files, URLs or HTTP, and takes any
 // inference.Engine.
 //
-// Goroutines: one loop owns the scheduler and the sessions; loads, unloads and
-// runs each have their own while they last and come back to the loop as
-// events; one takes readings of the device, one looks at the repository,
+// Goroutines: one loop owns the scheduler and the sessions; each slot has one, on a
+// thread of its own, loads and unloads each have theirs while they last, and all
+// come back to the loop as events; one takes readings of the device, one looks at the repository,
 // one writes profiles down. All belong to the Host and have
 // ended when Close returns. An answer is made on a goroutine of core/cache,
 // which Close waits for too. C memory belongs to the engine's sessions; the

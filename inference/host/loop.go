@@ -45,7 +45,7 @@ type loop struct {
 	abort      context.Context // ends runs and loads when Close has run out of time
 	inbox      chan func(now time.Time)
 	ended      chan struct{}  // closed when run returns
-	workers    sync.WaitGroup // loads, unloads and runs; added to by the loop alone
+	workers    sync.WaitGroup // loads, unloads and slots; added to by the loop alone
 
 	sched    *sched.Scheduler
 	now      time.Time // of the event being handled
@@ -54,6 +54,7 @@ type loop struct {
 	jobs     map[sched.RequestID]*job
 	lastID   sched.RequestID
 	stops    map[sched.RunID]context.CancelFunc // of the runs under way
+	idlers   []slot                             // who runs nothing; the last one fell idle last
 	lastRun  time.Time                          // when one ended last
 	onLost   func(error)                        // nil once it has been called
 }
@@ -82,12 +83,24 @@ func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *cata
 	for _, c := range l.box.Crashes() {
 		l.sched.OnCrash(c.Key, c.Count, c.Last)
 	}
+	for range cfg.Slots {
+		l.idlers = append(l.idlers, make(slot, 1))
+	}
 	return l, nil
 }
 
-// run handles one event after the other until the scheduler has ended.
+// run handles one event after the other until the scheduler has ended, when
+// every slot is idle again.
 func (l *loop) run() {
 	defer close(l.ended)
+	for _, s := range l.idlers {
+		l.workers.Go(func() { s.work(l) })
+	}
+	defer func() {
+		for _, s := range l.idlers {
+			close(s)
+		}
+	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for !l.sched.Ended() {
@@ -126,13 +139,13 @@ func (l *loop) snapshot() (sched.Snapshot, bool) {
 	return <-reply, true
 }
 
-// wouldRefuse returns why a request for q that came now would be refused.
-func (l *loop) wouldRefuse(q question, deadline time.Time) (err error) {
+// ask returns why a request for q that came now would be refused, or announces it.
+func (l *loop) ask(q question, deadline time.Time) (err error) {
 	done := make(chan struct{})
 	if !l.do(func(now time.Time) {
 		defer close(done)
 		var why sched.Reason
-		if why, err = l.sched.WouldRefuse(now, sched.Request{Model: q.model.spec.ID, Class: q.class, Deadline: deadline, Key: q.blame()}); err != nil {
+		if why, err = l.sched.OnAsk(now, sched.Request{Model: q.model.spec.ID, Class: q.class, Deadline: deadline, Key: q.blame()}); err != nil {
 			l.metrics.refused(q.model.Name, why)
 		}
 	}) {

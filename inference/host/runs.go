@@ -22,19 +22,19 @@ func (l *loop) Run(run sched.RunID, id sched.ModelID, _ sched.Canvas, requests [
 		items[i], keys[i] = j.item, j.key
 	}
 	ctx := l.stoppable(run)
-	l.workers.Go(func() {
+	l.onSlot(func() func(time.Time) {
 		leave := l.box.Enter(keys...)
 		done, err := guard(l.log, "run", func() (batch, error) { return runs.run(ctx, items) })
 		leave()
 		if err != nil && l.abort.Err() != nil {
 			err = closed() // stopped by us: nobody is to blame
 		}
-		l.do(func(now time.Time) {
+		return func(now time.Time) {
 			if err == nil {
 				l.answerAll(m, requests, done)
 			}
 			l.done(now, run, done, err)
-		})
+		}
 	})
 }
 
@@ -88,14 +88,14 @@ func (l *loop) lost(err error, guilty ...sched.Key) {
 func (l *loop) Probe(run sched.RunID, id sched.ModelID, c sched.Canvas, n int) {
 	m, runs := l.known[id], l.runner(run, id)
 	ctx := l.stoppable(run)
-	l.workers.Go(func() {
+	l.onSlot(func() func(time.Time) {
 		leave := l.box.Enter(sched.ProbeKey(id, c, n))
 		done, err := guard(l.log, "probe", func() (batch, error) { return runs.probe(ctx, c, n) })
 		leave()
 		if err != nil && l.abort.Err() == nil {
 			l.log.Info("batch does not run", "model", m.Name, "canvas", c, "batch", n, "err", err)
 		}
-		l.do(func(now time.Time) { l.done(now, run, done, err) })
+		return func(now time.Time) { l.done(now, run, done, err) }
 	})
 }
 
