@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"math"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -268,6 +269,29 @@ func TestHouse_LinksOfTheStartPageWork(t *testing.T) {
 	}
 }
 
+// holdsMonitoring compares a page of metrics with docs/monitoring.md: nothing is
+// served that it does not tell, and all of its first table is.
+func holdsMonitoring(t *testing.T, page string) {
+	t.Helper()
+	doc := string(read(t, filepath.Join("..", "..", "docs", "monitoring.md")))
+	always, _, _ := strings.Cut(doc, "These appear when")
+	row := regexp.MustCompile("(?m)^\\| `(focal_[a-z_]+)` \\| .* \\| ([a-z]+) \\| (.+) \\|$")
+	told := map[string]string{}
+	for _, m := range row.FindAllStringSubmatch(doc, -1) {
+		told[m[1]] = "# HELP " + m[1] + " " + m[3] + "\n# TYPE " + m[1] + " " + m[2] + "\n"
+	}
+	for _, m := range row.FindAllStringSubmatch(always, -1) {
+		if !strings.Contains(page, told[m[1]]) {
+			t.Errorf("docs/monitoring.md tells of %s, which is not served so", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile("(?m)^# HELP (focal_[a-z_]+) .*\n# TYPE .*\n").FindAllStringSubmatch(page, -1) {
+		if told[m[1]] != m[0] {
+			t.Errorf("docs/monitoring.md does not tell of %q", m[0])
+		}
+	}
+}
+
 func TestHouse_MetricsHoldBothProcesses(t *testing.T) {
 	h := open(t, modelsConfig(t, faceModel), nil)
 	h.put(t, "photos/couple-beach.jpg")
@@ -286,6 +310,7 @@ func TestHouse_MetricsHoldBothProcesses(t *testing.T) {
 			t.Errorf("%s is not among the metrics", name)
 		}
 	}
+	holdsMonitoring(t, page)
 	processes := regexp.MustCompile(`(?m)^process_resident_memory_bytes(\{process="sidecar"\})? `).FindAllString(page, -1)
 	slices.Sort(processes)
 	if len(slices.Compact(processes)) != 2 {
