@@ -14,6 +14,7 @@ import (
 	"focal/bench/device"
 	"focal/bench/run"
 	"focal/core/fault"
+	"focal/inference/host"
 	"focal/inference/ort"
 	"focal/models"
 )
@@ -38,7 +39,7 @@ type swapped struct {
 	First     spread `json:"first_ms"`
 	Steady    spread `json:"steady_ms"`
 	Evict     spread `json:"evict_ms"`
-	Cold      spread `json:"cold_ms"` // from the question to the answer of a host with nothing loaded
+	Cold      spread `json:"cold_ms"` // from the order to load it to the answer of a host that has unloaded it
 	// Ratios to a bare session made and run once, round by round.
 	Ready    spread `json:"ready_ratio"` // Load: a session made and run once
 	ColdOver spread `json:"cold_ratio"`  // Cold
@@ -94,19 +95,13 @@ func (c *swapCommand) Run(ctx context.Context, log *slog.Logger) error {
 // read from the disk then.
 func (c *swapCommand) swap(ctx context.Context, e *ort.Engine, r *models.Repository, m models.Model) (swapped, error) {
 	in := device.Input(m, 1, device.LargestSide(m, c.Side))
-	var rounds []round
-	for i := range c.Rounds + 1 {
-		s, err := device.Change(ctx, e, m, in)
-		if err != nil {
-			return swapped{}, err
-		}
-		cold, err := device.Cold(ctx, e, r, m, in)
-		if err != nil {
-			return swapped{}, err
-		}
-		if i > 0 {
-			rounds = append(rounds, round{s, cold})
-		}
+	h, err := device.ColdHost(e, r)
+	if err != nil {
+		return swapped{}, err
+	}
+	rounds, err := c.rounds(ctx, e, h, m, in)
+	if err = device.CloseHost(h, err); err != nil {
+		return swapped{}, err
 	}
 	bare := func(r round) float64 { return millis(r.BareLoad + r.BareFirst) }
 	return swapped{
@@ -123,6 +118,23 @@ func (c *swapCommand) swap(ctx context.Context, e *ort.Engine, r *models.Reposit
 		Rest:      rounds[0].Rest, Run: slices.MaxFunc(rounds, func(a, b round) int { return cmp.Compare(a.Run, b.Run) }).Run,
 		Left: spreadOf(rounds, func(r round) float64 { return float64(r.Left) }),
 	}, nil
+}
+
+func (c *swapCommand) rounds(ctx context.Context, e *ort.Engine, h *host.Host, m models.Model, in []models.Tensor) (rounds []round, err error) {
+	for i := range c.Rounds + 1 {
+		s, err := device.Change(ctx, e, m, in)
+		if err != nil {
+			return nil, err
+		}
+		cold, err := device.Cold(ctx, h, m, in)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			rounds = append(rounds, round{s, cold})
+		}
+	}
+	return rounds, nil
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

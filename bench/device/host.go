@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"focal/inference"
@@ -38,14 +39,37 @@ func Ask(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor) 
 	return err
 }
 
-// Cold is how long a host with nothing loaded takes to answer, from the question.
-func Cold(ctx context.Context, e *ort.Engine, r *models.Repository, m models.Model, in []models.Tensor) (time.Duration, error) {
-	h, err := host.New(HostConfig(e), e, r)
-	if err != nil {
+// ColdHost is one for Cold: it leaves the device alone between the questions.
+func ColdHost(e *ort.Engine, r *models.Repository) (*host.Host, error) {
+	c := HostConfig(e)
+	c.ReadEvery = time.Hour
+	return host.New(c, e, r)
+}
+
+// Cold is how long a host answers a question about a model that is not loaded, from
+// the order to load it. The model has left again when it returns.
+func Cold(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor) (time.Duration, error) {
+	began := time.Now()
+	if err := h.Load(ctx, m.Name, inference.ClassDirect); err != nil {
 		return 0, err
 	}
-	began := time.Now()
-	err = Ask(ctx, h, m, in)
+	if err := Ask(ctx, h, m, in); err != nil {
+		return 0, err
+	}
 	took := time.Since(began)
-	return took, CloseHost(h, err)
+	if err := h.Unload(m.Name); err != nil {
+		return 0, err
+	}
+	for resident(h.Status(ctx), m.Name) {
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return took, nil
+}
+
+func resident(s inference.Status, name string) bool {
+	return slices.ContainsFunc(s.Models, func(m inference.ModelStatus) bool { return m.Name == name && m.State == "resident" })
 }
