@@ -39,7 +39,7 @@ type swapped struct {
 	First     spread `json:"first_ms"`
 	Steady    spread `json:"steady_ms"`
 	Evict     spread `json:"evict_ms"`
-	Cold      spread `json:"cold_ms"` // from the order to load it to the answer of a host that has unloaded it
+	Cold      spread `json:"cold_ms"` // from the question to the answer of a host from which it has left
 	// Ratios to a bare session made and run once, round by round.
 	Ready    spread `json:"ready_ratio"` // Load: a session made and run once
 	ColdOver spread `json:"cold_ratio"`  // Cold

@@ -39,27 +39,22 @@ func Ask(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor) 
 	return err
 }
 
-// ColdHost is one for Cold: it leaves the device alone between the questions.
+// ColdHost is one for Cold: what nobody asks for leaves at once, and besides that it
+// leaves the device alone between the questions.
 func ColdHost(e *ort.Engine, r *models.Repository) (*host.Host, error) {
 	c := HostConfig(e)
-	c.ReadEvery = time.Hour
+	c.ReadEvery, c.KeepAlive = time.Hour, time.Millisecond
 	return host.New(c, e, r)
 }
 
-// Cold is how long a host answers a question about a model that is not loaded, from
-// the order to load it. The model has left again when it returns.
+// Cold is how long a host answers a question about a model that is not loaded. The
+// model has left again when it returns.
 func Cold(ctx context.Context, h *host.Host, m models.Model, in []models.Tensor) (time.Duration, error) {
 	began := time.Now()
-	if err := h.Load(ctx, m.Name, inference.ClassDirect); err != nil {
-		return 0, err
-	}
 	if err := Ask(ctx, h, m, in); err != nil {
 		return 0, err
 	}
 	took := time.Since(began)
-	if err := h.Unload(m.Name); err != nil {
-		return 0, err
-	}
 	for resident(h.Status(ctx), m.Name) {
 		select {
 		case <-ctx.Done():
