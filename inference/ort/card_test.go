@@ -3,10 +3,13 @@ package ort_test
 import (
 	"errors"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"focal/core/fault"
 	"focal/inference"
 	"focal/inference/gpu"
 	"focal/inference/ort"
@@ -206,6 +209,82 @@ func TestCard_HasASessionForEachShape(t *testing.T) {
 	if got := fake.Twins(); got < 2 {
 		t.Errorf("%d sessions: trimming takes what runs have taken, not what is planned", got)
 	}
+}
+
+// A session that made way for another shape, or that was never opened, holds
+// nothing: what its runs were booked with would be taken for free for ever.
+func TestCard_BooksNothingForSessionsThatAreGone(t *testing.T) {
+	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading { return gpu.Reading{Ours: 1} }, &pinned{most: 100})
+	room := inference.Room{Run: 10, All: 1000}
+	for n := range int64(20) {
+		within(t, fake, noise(1, n+1, 3, 240, 320), room)
+	}
+	open, spare := int64(fake.Twins()), fake.Engine().CardSpare()
+	if open >= 20 || spare != 10*open {
+		t.Errorf("%d sessions keep %d", open, spare)
+	}
+	fake.Opening(func(int) error { return errors.New("no more of them") })
+	if _, _, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, 30, 3, 240, 320)}, room); err == nil {
+		t.Error("a run without a session")
+	}
+	if open, spare := int64(fake.Twins()), fake.Engine().CardSpare(); spare != 10*open {
+		t.Errorf("%d sessions keep %d after one that did not open", open, spare)
+	}
+}
+
+// Where the card has no memory for one more session, those that nothing runs on go:
+// even such as have given back what their runs took.
+func TestCard_OpensASessionInTheRoomOfOthers(t *testing.T) {
+	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading { return gpu.Reading{Ours: 1} }, &pinned{most: 100})
+	batch := func(n int64) []models.Tensor { return []models.Tensor{noise(1, n, 3, 240, 320)} }
+	room := inference.Room{Run: 10, All: 1000}
+	within(t, fake, batch(1)[0], room)
+	within(t, fake, batch(2)[0], room)
+	if err := fake.Engine().Trim(); err != nil {
+		t.Fatal(err)
+	}
+	fake.Opening(func(open int) error {
+		if open > 1 {
+			return errors.New("Failed to allocate memory for requested buffer of size 1")
+		}
+		return nil
+	})
+	if _, _, err := fake.RunMeasured(t.Context(), batch(3), room); err != nil {
+		t.Error(err)
+	}
+	fake.Opening(func(int) error { return errors.New("Failed to allocate memory for requested buffer of size 1") })
+	if _, _, err := fake.RunMeasured(t.Context(), batch(4), room); !fault.Is(err, fault.Busy) {
+		t.Errorf("%v, want want of memory", err)
+	}
+}
+
+// The session of a shape that comes later reads the file again: another file there
+// is another model.
+func TestCard_NeverOpensAFileThatWasReplaced(t *testing.T) {
+	m := model(t, "ultralight_rfb_320")
+	data, err := os.ReadFile(m.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Path = filepath.Join(t.TempDir(), "model.onnx")
+	write := func(path string) {
+		t.Helper()
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(m.Path)
+	made, err := ort.OnFakeCard(engine, m, func() gpu.Reading { return gpu.Reading{Ours: 1} }, (&pinned{}).allocate)
+	fake := closing(t, made, err)
+	run(t, fake, noise(1, 1, 3, 240, 320))
+	write(m.Path + ".new")
+	if err := os.Rename(m.Path+".new", m.Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fake.Run(t.Context(), []models.Tensor{noise(1, 2, 3, 240, 320)}); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("another file: %v, want unavailable", err)
+	}
+	run(t, fake, noise(1, 1, 3, 240, 320))
 }
 
 func TestCard_SideBySideInOneShapeAndInSeveral(t *testing.T) {

@@ -31,13 +31,11 @@ func (s *Session) Beside(m models.Model) (*Session, error) {
 		return nil, err
 	}
 	first.engine = s.engine
-	first.twins = newTwins(first.c, func() (*onnx.DynamicAdvancedSession, error) {
-		another, err := cpu.create(m, in, out)
-		if err != nil {
-			return nil, err
-		}
-		return another.c, nil
-	}, func(c *onnx.DynamicAdvancedSession) { cpu.free(c) })
+	loaded, err := stampOf(m)
+	if err != nil {
+		return nil, err
+	}
+	first.plan(first.c, cpu.another(m, in, out, loaded), func(c *onnx.DynamicAdvancedSession) { cpu.free(c) })
 	return &Session{first}, nil
 }
 
@@ -49,6 +47,18 @@ func (s *Session) Warm() error {
 		s.twins.release()
 	}
 	return err
+}
+
+// Opening has every C session that is opened from now on ask may first, which is told
+// how many are open.
+func (s *Session) Opening(may func(open int) error) {
+	open := s.twins.open
+	s.twins.open = func() (*onnx.DynamicAdvancedSession, error) {
+		if err := may(s.Twins() - 1); err != nil {
+			return nil, err
+		}
+		return open()
+	}
 }
 
 // Twins is how many C sessions there are.

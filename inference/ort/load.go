@@ -30,6 +30,11 @@ func (e *Engine) Load(ctx context.Context, m models.Model) (inference.Session, e
 	defer giveBackPages() // reading a file takes as much as what is made of it
 	end := e.activity.begin()
 	s, err := e.load(ctx, m)
+	if e.card != nil && fault.Is(err, fault.Busy) { // the room of sessions that nothing runs on will do
+		if err = e.card.shares.leave(); err == nil {
+			s, err = e.load(ctx, m)
+		}
+	}
 	alone := end()
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Name, err)
@@ -172,24 +177,12 @@ func agree(kind string, file, manifest []int64) bool {
 // create makes the session that stays, and measures it: before its first run,
 // because a run may give back what earlier ones left in the arena.
 func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, error) {
-	another := func() (*onnx.DynamicAdvancedSession, error) {
-		if e.card != nil {
-			defer processSignals.keep()()
-		}
-		options, err := e.options(m, inputs)
-		if err != nil {
-			return nil, err
-		}
-		defer e.free(options)
-		c, err := open(m, inputs, outputs, options)
-		if err != nil {
-			return nil, classify("ort.Load", fault.Corrupt, err)
-		}
-		e.live.Add(1)
-		return c, nil
+	file, err := stampOf(m)
+	if err != nil {
+		return nil, err
 	}
 	before := e.held()
-	c, err := another()
+	c, err := e.open(m, inputs, outputs)
 	if err != nil {
 		return nil, err
 	}
@@ -197,9 +190,57 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 	if e.card == nil {
 		s.c = c
 	} else {
-		s.twins = newTwins(c, another, func(c *onnx.DynamicAdvancedSession) { e.free(c) })
+		s.plan(c, e.another(m, inputs, outputs, file), func(c *onnx.DynamicAdvancedSession) { e.free(c) })
 	}
 	return s, nil
+}
+
+// stampOf tells files apart that have lain at m's path one after the other. Of bytes
+// it is nil.
+func stampOf(m models.Model) (os.FileInfo, error) {
+	if m.Data != nil {
+		return nil, nil
+	}
+	info, err := os.Stat(m.Path)
+	if err != nil {
+		return nil, fault.New(fault.Unavailable, "ort.Load", "%s has gone: %w", filepath.Base(m.Path), err)
+	}
+	return info, nil
+}
+
+// another opens one more C session of m, if its file is still the one that was
+// loaded: another file there is another model.
+func (e *Engine) another(m models.Model, inputs, outputs []string, loaded os.FileInfo) func() (*onnx.DynamicAdvancedSession, error) {
+	return func() (*onnx.DynamicAdvancedSession, error) {
+		c, err := e.open(m, inputs, outputs)
+		// Afterwards: it may have been replaced while it was read.
+		now, gone := stampOf(m)
+		if gone == nil && (loaded == nil || os.SameFile(loaded, now) && now.Size() == loaded.Size() && now.ModTime().Equal(loaded.ModTime())) {
+			return c, err
+		}
+		if err == nil {
+			e.free(c)
+		}
+		return nil, fault.New(fault.Unavailable, "ort.Run", "%s has changed or gone since it was loaded", filepath.Base(m.Path))
+	}
+}
+
+// open makes a C session of m.
+func (e *Engine) open(m models.Model, inputs, outputs []string) (*onnx.DynamicAdvancedSession, error) {
+	if e.card != nil {
+		defer processSignals.keep()()
+	}
+	options, err := e.options(m, inputs)
+	if err != nil {
+		return nil, err
+	}
+	defer e.free(options)
+	c, err := open(m, inputs, outputs, options)
+	if err != nil {
+		return nil, classify("ort.Load", fault.Corrupt, err)
+	}
+	e.live.Add(1)
+	return c, nil
 }
 
 func open(m models.Model, inputs, outputs []string, o *onnx.SessionOptions) (*onnx.DynamicAdvancedSession, error) {

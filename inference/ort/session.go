@@ -193,6 +193,8 @@ func (s *session) attempt(ctx context.Context, inputs []models.Tensor, do beside
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, 0, fault.New(fault.KindOf(ctx.Err()), op, "stopped: %w", ctx.Err())
+	case fault.Is(err, fault.Unavailable), fault.Is(err, fault.Busy): // a session of its shape that did not open
+		return nil, 0, err
 	case err != nil:
 		return nil, 0, classify(op, fault.Internal, err)
 	}

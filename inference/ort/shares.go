@@ -44,7 +44,7 @@ func (h *shares) begin(u use, room inference.Room) (others []use) {
 	if sum := h.sum(); sum <= room.All {
 		return nil
 	}
-	return h.idle()
+	return h.idle(false)
 }
 
 func (h *shares) end(u use, room inference.Room) {
@@ -55,9 +55,17 @@ func (h *shares) end(u use, room inference.Room) {
 	}
 }
 
-// empty says that a twin has given back what it kept; closed forgets those of a
-// session.
+// empty says that a twin has given back what it kept, gone that there is none any
+// more; closed forgets those of a session.
 func (h *shares) empty(u use) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if mine := h.of[u]; mine != nil && mine.running == 0 {
+		mine.keeps = 0
+	}
+}
+
+func (h *shares) gone(u use) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if mine := h.of[u]; mine != nil && mine.running == 0 {
@@ -80,10 +88,11 @@ func (h *shares) sum() int64 {
 	return sum
 }
 
-func (h *shares) idle() []use {
+// idle are the twins that run nothing, empty ones too or not.
+func (h *shares) idle(empty bool) []use {
 	var list []use
 	for u, o := range h.of {
-		if o.running == 0 && o.keeps > 0 {
+		if o.running == 0 && (empty || o.keeps > 0) {
 			list = append(list, u)
 		}
 	}
@@ -104,9 +113,17 @@ func (h *shares) spare() int64 {
 // trim has all that run nothing give back what they keep, but for what is planned.
 func (h *shares) trim() error {
 	h.mu.Lock()
-	list := h.idle()
+	list := h.idle(false)
 	h.mu.Unlock()
 	return giveBack(list, false)
+}
+
+// leave has all that run nothing leave: each holds more than what it keeps of runs.
+func (h *shares) leave() error {
+	h.mu.Lock()
+	list := h.idle(true)
+	h.mu.Unlock()
+	return giveBack(list, true)
 }
 
 // giveBack has twins give back what they keep. Where they are to leave,
@@ -125,15 +142,16 @@ func (s *session) giveBack(u use, leave bool) error {
 	if s.closed {
 		return nil
 	}
-	if !leave || !s.twins.drop(u.shape) {
-		t := s.twins.idle(u.shape)
-		if t == nil {
-			return nil // it runs again, or is gone
-		}
-		defer s.twins.put(t)
-		if err := s.shrink(t); err != nil {
-			return err
-		}
+	if leave && s.twins.drop(u.shape) {
+		return nil
+	}
+	t := s.twins.idle(u.shape)
+	if t == nil {
+		return nil // it runs again, or is gone
+	}
+	defer s.twins.put(t)
+	if err := s.shrink(t); err != nil {
+		return err
 	}
 	s.known.shrunk(u.shape)
 	s.engine.card.shares.empty(u)
@@ -142,17 +160,22 @@ func (s *session) giveBack(u use, leave bool) error {
 
 // within is a run on a card in the room that the books give it. Where memory runs
 // out all the same, what is kept lies badly, or another process was faster: it
-// runs again without it.
+// runs again without it, and without the sessions that nothing runs on.
 func (s *session) within(ctx context.Context, inputs []models.Tensor, room inference.Room) (outputs []models.Tensor, held int64, err error) {
 	shares, u := s.engine.card.shares, use{s, shapesOf(inputs)}
 	others := shares.begin(u, room)
-	defer shares.end(u, room)
+	defer func() {
+		shares.end(u, room)
+		if !s.twins.has(u.shape) { // it did not open, or s is closed
+			s.forget(u.shape)
+		}
+	}()
 	if err := giveBack(others, true); err != nil {
 		return nil, 0, err
 	}
 	outputs, held, err = s.attempt(ctx, inputs, besides{})
 	if fault.Is(err, fault.Busy) {
-		if bad := shares.trim(); bad != nil {
+		if bad := shares.leave(); bad != nil {
 			return nil, 0, errors.Join(err, bad)
 		}
 		outputs, held, err = s.attempt(ctx, inputs, besides{})

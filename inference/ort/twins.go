@@ -20,6 +20,7 @@ import (
 type twins struct {
 	open  func() (*onnx.DynamicAdvancedSession, error)
 	close func(*onnx.DynamicAdvancedSession)
+	gone  func(shape string) // hears of each that is closed
 
 	mu  sync.Mutex // protects what follows
 	all []*twin    // the one used last at the end
@@ -37,15 +38,18 @@ type twin struct {
 // mostTwins bounds them: a session holds some 64 MiB of a card for itself.
 const mostTwins = 12
 
-// newTwins begins with an open session.
-func newTwins(first *onnx.DynamicAdvancedSession, open func() (*onnx.DynamicAdvancedSession, error), close func(*onnx.DynamicAdvancedSession)) *twins {
-	w := &twins{open: open, close: close}
-	if first != nil {
-		t := &twin{c: first}
-		t.opened.Do(func() {})
-		w.all = append(w.all, t)
-	}
-	return w
+// plan has s run on twins, of which the first is open.
+func (s *session) plan(first *onnx.DynamicAdvancedSession, open func() (*onnx.DynamicAdvancedSession, error), close func(*onnx.DynamicAdvancedSession)) {
+	t := &twin{c: first}
+	t.opened.Do(func() {})
+	s.twins = &twins{open: open, close: close, gone: s.forget, all: []*twin{t}}
+}
+
+// forget has nothing booked and nothing known of a shape that has no session any
+// more.
+func (s *session) forget(shape string) {
+	s.known.shrunk(shape)
+	s.engine.card.shares.gone(use{s, shape})
 }
 
 // take returns the session for inputs of a shape, to be put back.
@@ -83,6 +87,13 @@ func (w *twins) put(t *twin) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.users--
+}
+
+// has reports whether there is a session for a shape.
+func (w *twins) has(shape string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.all, func(t *twin) bool { return t.shape == shape })
 }
 
 // release has those that nothing runs on belong to no shape: the next one to come
@@ -148,6 +159,7 @@ func (w *twins) remove(so func(*twin) bool) *twin {
 func (w *twins) end(t *twin) {
 	if t != nil && t.c != nil {
 		w.close(t.c)
+		w.gone(t.shape)
 	}
 }
 
