@@ -213,27 +213,35 @@ func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer,
 	if err := h.loop.ask(q, deadline); err != nil {
 		return answer{}, err
 	}
-	picture, err := q.Look(ctx)
+	size, prepared, took, err := q.ready(ctx)
 	if err != nil {
+		h.loop.away(q)
 		return answer{}, err
 	}
-	if err := picture.Validate(); err != nil {
-		return answer{}, fault.New(fault.Invalid, "host.Look", "%w", err)
-	}
-	start := time.Now()
-	prepared, err := q.model.prepare(picture)
-	if err != nil {
-		return answer{}, err
-	}
-	took := time.Since(start)
-	if t := prepared.Tensor; len(t.Shape) == 0 || t.Shape[0] != 1 {
-		return answer{}, fault.New(fault.Internal, "host.Prepare", "model %s: a tensor of shape %v has no batch axis of 1", q.model.Name, t.Shape)
-	}
-	a, err := h.infer(ctx, q, deadline, picture.Size(), prepared)
+	a, err := h.infer(ctx, q, deadline, size, prepared)
 	if err != nil {
 		return answer{}, err
 	}
 	a.facts.Prepare += took
 	h.share(q.key(), a)
 	return a, nil
+}
+
+// ready looks at the picture and prepares it, and says how long preparing took.
+func (q question) ready(ctx context.Context) (look pixel.Size, p models.Prepared, took time.Duration, err error) {
+	picture, err := q.Look(ctx)
+	if err != nil {
+		return look, p, 0, err
+	}
+	if err := picture.Validate(); err != nil {
+		return look, p, 0, fault.New(fault.Invalid, "host.Look", "%w", err)
+	}
+	start := time.Now()
+	if p, err = q.model.prepare(picture); err != nil {
+		return look, p, 0, err
+	}
+	if t := p.Tensor; len(t.Shape) == 0 || t.Shape[0] != 1 {
+		return look, p, 0, fault.New(fault.Internal, "host.Prepare", "model %s: a tensor of shape %v has no batch axis of 1", q.model.Name, t.Shape)
+	}
+	return picture.Size(), p, time.Since(start), nil
 }

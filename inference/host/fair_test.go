@@ -137,6 +137,22 @@ func TestHost_RefusesAtOnceWhatWouldBeLateWhenItIsReady(t *testing.T) {
 	})
 }
 
+// A picture that cannot be decoded never comes: nobody waits for it.
+func TestHost_HoldsNoPlaceForAPictureThatCannotBeDecoded(t *testing.T) {
+	open(t, func(c *Config) { c.QueueLimit = 1 }, func(t *testing.T, h *house) {
+		h.faces(photo(8, 80)) // the model is known
+		for number := range byte(3) {
+			broken := photo(number, number)
+			broken.Look = func(context.Context) (pixel.Buffer, error) {
+				return pixel.Buffer{}, fault.New(fault.Corrupt, "test", "no picture")
+			}
+			_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: broken})
+			expectKind(t, err, fault.Corrupt, "no picture")
+		}
+		h.faces(photo(9, 80))
+	})
+}
+
 func TestHost_KeepsModelsAsTheirManifestsSay(t *testing.T) {
 	brief, kept := detector, cutter
 	brief.KeepAlive, kept.Pinned = 3*time.Second, true

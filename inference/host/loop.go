@@ -155,6 +155,11 @@ func (l *loop) ask(q question, deadline time.Time) (err error) {
 	return err
 }
 
+// away says that q, which was announced, does not come.
+func (l *loop) away(q question) {
+	l.do(func(time.Time) { l.sched.OnAway(q.blame()) })
+}
+
 // submit sends an item through the scheduler and waits for its answer. When ctx
 // ends first there are two ways:
 //

@@ -29,7 +29,7 @@ func (g guest) took(now time.Time) float64 { return now.Sub(g.since).Seconds() /
 // OnAsk is WouldRefuse for one who means to come when his input is ready. Where
 // he may, he is a guest: he counts in the line of those who ask after him, so that
 // they are refused now and not when they have been decoded in vain. He is one until
-// he arrives, or is refused because he asks again.
+// he arrives, is refused because he asks again, or is known not to come (OnAway).
 func (s *Scheduler) OnAsk(now time.Time, r Request) (Reason, error) {
 	s.guests = slices.DeleteFunc(s.guests, func(g guest) bool { return g.took(now) > forgotten })
 	why, err := s.WouldRefuse(now, r)
@@ -80,6 +80,12 @@ func (s *Scheduler) arrived(now time.Time, key Key) {
 		g.model.coming.add(0, max(now.Sub(g.since), time.Millisecond).Seconds())
 		s.guests = slices.Delete(s.guests, at, at+1)
 	}
+}
+
+// OnAway hears that the guest with key, if he is one, does not come: his picture
+// cannot be read, or his caller has left. How long that took says nothing of others.
+func (s *Scheduler) OnAway(key Key) {
+	s.guests = slices.DeleteFunc(s.guests, func(g guest) bool { return g.key == key })
 }
 
 // expected counts those of guests who come for m in a class.
