@@ -18,7 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"focal/core/fault"
@@ -95,10 +97,14 @@ type parameters map[string]json.RawMessage
 
 // only refuses parameters that are not among known.
 func (p parameters) only(known ...string) error {
-	for name := range p {
+	var others []string
+	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("parameter %q is not served here; known: %s", name, cmp.Or(strings.Join(known, ", "), "none"))
+			others = append(others, strconv.Quote(name))
 		}
+	}
+	if len(others) > 0 {
+		return fmt.Errorf("parameter %s is not served here; known: %s", strings.Join(others, ", "), cmp.Or(strings.Join(known, ", "), "none"))
 	}
 	return nil
 }

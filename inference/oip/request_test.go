@@ -227,6 +227,8 @@ func TestParse_NamesWhatIsWrong(t *testing.T) {
 		// Extensions that are not served.
 		{-1, input("[1,2,1]", `"parameters":{"shared_memory_region":"r"}`), "", `parameter "shared_memory_region" is not served`},
 		{-1, `{"parameters":{"sequence_id":1},"inputs":[]}`, "", `parameter "sequence_id" is not served`},
+		{-1, `{"parameters":{"sequence_start":true,"sequence_end":true,"sequence_id":1},"inputs":[]}`, "",
+			`parameter "sequence_end", "sequence_id", "sequence_start" is not served`},
 		{-1, `{"parameters":{"priority":-1},"inputs":[]}`, "", "parameter priority is -1"},
 		{-1, `{"parameters":{"timeout":1.5},"inputs":[]}`, "", "parameter timeout is 1.5: want a whole number"},
 		{-1, `{"parameters":{"binary_data_output":1},"inputs":[]}`, "", "want true or false"},
