@@ -52,7 +52,7 @@ func (s *Scheduler) OnCrash(key Key, count int, last time.Time) {
 	s.crashes[key] = crash{count: count, last: last}
 }
 
-// onHang holds it against key that its run, alone in its batch, had to be stopped:
+// onHang holds it against key that its run, of nobody else, had to be stopped:
 // it has cost the device as much as a crash.
 func (s *Scheduler) onHang(now time.Time, key Key) {
 	if key == (Key{}) {
@@ -88,18 +88,15 @@ func (s *Scheduler) clear(key Key) { delete(s.crashes, key) }
 // be stopped alone.
 func (s *Scheduler) cameBack(now time.Time, u *run, err error) {
 	s.alone = false // this run, or nothing: a suspect has no company
-	if err != nil && u.stopped && len(u.requests) == 1 {
-		s.onHang(now, u.requests[0].Key)
+	if keys := u.keys(); err != nil && u.stopped && len(keys) == 1 {
+		s.onHang(now, keys[0])
 		return
 	}
 	if len(s.crashes) == 0 {
 		return
 	}
-	for _, r := range u.requests {
-		s.clear(r.Key)
-	}
-	if u.probe {
-		s.clear(ProbeKey(u.model.ID, u.canvas, u.n))
+	for _, key := range u.keys() {
+		s.clear(key)
 	}
 }
 

@@ -136,3 +136,26 @@ func TestScheduler_BlamesNobodyOfABatchThatHangs(t *testing.T) {
 		}
 	}
 }
+
+// A batch of nobody's that hangs is not tried again when the model is loaded again:
+// each time it would cost a session and half a minute of a slot.
+func TestScheduler_ProbesNothingThatHasHung(t *testing.T) {
+	spec := small("a")
+	spec.MaxBatch = 2
+	w := newWorld(t, func(c *Config) { watched(c); c.ProbeAfter = second }, spec)
+	again := func() {
+		w.ask("a")
+		w.loaded("a", Loaded{})
+		w.doneAll()
+		w.pass(second)
+	}
+	again()
+	w.doneAll() // the probe of one
+	w.expect(t, "load a", "run a [1]", "probe a c 1", "probe a c 2")
+	id := w.underWay()[0]
+	w.pass(second)
+	w.done(id, Done{Err: errStopped})
+	w.unloaded("a")
+	again()
+	w.expect(t, "stop 3", "unload a stuck", "load a", "run a [2]")
+}
