@@ -40,7 +40,7 @@ func onFakeCard(t *testing.T, name string, read func() gpu.Reading, memory *pinn
 	return closing(t, fake, err)
 }
 
-func closing(t *testing.T, s *ort.Session, err error) *ort.Session {
+func closing[S inference.Session](t testing.TB, s S, err error) S {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

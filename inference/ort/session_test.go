@@ -104,15 +104,7 @@ func model(t testing.TB, name string) models.Model {
 func load(t testing.TB, m models.Model) inference.Session {
 	t.Helper()
 	s, err := engine.Load(t.Context(), m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return closing(t, s, err)
 }
 
 func run(t testing.TB, s inference.Session, in models.Tensor) []models.Tensor {
