@@ -146,7 +146,8 @@ func (h *Host) recall(ctx context.Context, q question) (answer, inference.How, e
 		return a, inference.Hit, nil
 	}
 	deadline, _ := ctx.Deadline()
-	if err := h.loop.ask(q, deadline); err != nil {
+	// The image server asks to send what is not known; strangers may only be curious.
+	if err := h.loop.ask(q, deadline, q.class == inference.ClassServer); err != nil {
 		return answer{}, "", err
 	}
 	return answer{}, "", fault.New(fault.NotFound, "host.Recall", "no result of model %s is known for this content", q.model.Name)
@@ -210,7 +211,7 @@ func (h *Host) fly(ctx context.Context, q question, deadline time.Time) (answer,
 	if limit, ok := ctx.Deadline(); ok && (deadline.IsZero() || limit.Before(deadline)) {
 		deadline = limit
 	}
-	if err := h.loop.ask(q, deadline); err != nil {
+	if err := h.loop.ask(q, deadline, true); err != nil {
 		return answer{}, err
 	}
 	size, prepared, took, err := q.ready(ctx)

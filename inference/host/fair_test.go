@@ -153,6 +153,26 @@ func TestHost_HoldsNoPlaceForAPictureThatCannotBeDecoded(t *testing.T) {
 	})
 }
 
+// A stranger who only asks what is known may never send a picture; the image server
+// asks to send it.
+func TestHost_HoldsAPlaceForTheImageServerThatAsksAndForNoStranger(t *testing.T) {
+	open(t, func(c *Config) { c.QueueLimit = 1 }, func(t *testing.T, h *house) {
+		h.faces(photo(8, 80)) // the model is known
+		ask := func(number byte, class inference.Class) error {
+			_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: inference.Subject{Content: pixel.Digest{number}}, Class: class})
+			return err
+		}
+		for number := range byte(3) {
+			expectKind(t, ask(number, inference.ClassDirect), fault.NotFound, "no result")
+		}
+		if _, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(3, 80), Class: inference.ClassDirect}); err != nil {
+			t.Error(err)
+		}
+		expectKind(t, ask(4, inference.ClassServer), fault.NotFound, "no result")
+		expectKind(t, ask(5, inference.ClassServer), fault.Busy, "--inference-queue")
+	})
+}
+
 func TestHost_KeepsModelsAsTheirManifestsSay(t *testing.T) {
 	brief, kept := detector, cutter
 	brief.KeepAlive, kept.Pinned = 3*time.Second, true

@@ -139,13 +139,18 @@ func (l *loop) snapshot() (sched.Snapshot, bool) {
 	return <-reply, true
 }
 
-// ask returns why a request for q that came now would be refused, or announces it.
-func (l *loop) ask(q question, deadline time.Time) (err error) {
+// ask returns why a request for q that came now would be refused, or announces it
+// if it comes.
+func (l *loop) ask(q question, deadline time.Time, comes bool) (err error) {
 	done := make(chan struct{})
 	if !l.do(func(now time.Time) {
 		defer close(done)
+		asks := l.sched.WouldRefuse
+		if comes {
+			asks = l.sched.OnAsk
+		}
 		var why sched.Reason
-		if why, err = l.sched.OnAsk(now, sched.Request{Model: q.model.spec.ID, Class: q.class, Deadline: deadline, Key: q.blame()}); err != nil {
+		if why, err = asks(now, sched.Request{Model: q.model.spec.ID, Class: q.class, Deadline: deadline, Key: q.blame()}); err != nil {
 			l.metrics.refused(q.model.Name, why)
 		}
 	}) {
