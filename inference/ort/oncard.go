@@ -14,8 +14,9 @@ import (
 )
 
 // runOnCard runs with the outputs bound to pinned buffers, once their shapes are
-// known: the card writes there by itself. What it holds is read when a shape is
-// new, for asking the driver takes as long as a small model.
+// known: the card writes there by itself. What it holds, with the
+// session that is opened for it, is read when a shape is new, for asking the driver
+// takes as long as a small model.
 func (s *session) runOnCard(ctx context.Context, values []onnx.Value, inputs []models.Tensor, shrink bool) (outputs []models.Tensor, held int64, err error) {
 	arenas := ""
 	if shrink {
@@ -95,28 +96,21 @@ func shapesOf(tensors []models.Tensor) string {
 // known is what a session on a card has seen of its runs, by the shapes of their
 // inputs.
 type known struct {
-	mu     sync.Mutex // protects shapes
-	shapes map[string]*seen
-}
-
-// seen is of one shape.
-type seen struct {
-	outputs []onnx.Shape // nil: they vary
-	grown   int64        // bytes that its arena has taken since it was empty
-	unclear bool         // it has grown while others ran
+	mu     sync.Mutex              // protects shapes
+	shapes map[string][]onnx.Shape // of the outputs; nil: they vary
 }
 
 const mostShapes = 256 // callers with raw tensors choose them as they like
 
-func newKnown() *known { return &known{shapes: map[string]*seen{}} }
+func newKnown() *known { return &known{shapes: map[string][]onnx.Shape{}} }
 
 // outputs returns the shapes of the outputs for inputs of this shape, nil where
 // they are not known, and whether the shape is new.
 func (k *known) outputs(shape string) (outputs []onnx.Shape, fresh bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if of, ok := k.shapes[shape]; ok {
-		return of.outputs, false
+	if outputs, ok := k.shapes[shape]; ok {
+		return outputs, false
 	}
 	return nil, len(k.shapes) < mostShapes
 }
@@ -128,34 +122,15 @@ func (k *known) learn(shape string, outputs []models.Tensor) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.shapes[shape] = &seen{outputs: shapes}
+	k.shapes[shape] = shapes
 }
 
 func (k *known) forget(shape string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if of, ok := k.shapes[shape]; ok {
-		of.outputs = nil
+	if _, ok := k.shapes[shape]; ok {
+		k.shapes[shape] = nil
 	}
-}
-
-// grow adds what a run has taken, and returns what runs of its shape hold: all that
-// their arena has, if it had to grow for this one. 0 where that is not known.
-func (k *known) grow(shape string, bytes int64, alone bool) int64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	of, ok := k.shapes[shape]
-	if !ok {
-		return 0
-	}
-	if !alone {
-		of.unclear = true
-	}
-	if bytes == 0 || of.unclear {
-		return 0
-	}
-	of.grown += bytes
-	return of.grown
 }
 
 // shrunk says that the arena of a shape is empty again: its runs are measured anew.

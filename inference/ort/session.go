@@ -73,20 +73,17 @@ func (s *session) Run(ctx context.Context, inputs []models.Tensor) ([]models.Ten
 //
 // On the CPU inputs and outputs come on top, since they lie in the same memory,
 // and it is known only of a run that was alone and found nothing in the arena
-// that it could take. On a card the arena gives nothing back after a run either:
-// of one that found room enough it is not known.
+// that it could take. On a card it is known of the first run of a shape, with the
+// session that was opened for it; the next ones find room enough.
 func (s *session) RunMeasured(ctx context.Context, inputs []models.Tensor, room inference.Room) ([]models.Tensor, int64, error) {
 	end := s.engine.activity.begin()
 	outputs, held, err := s.run(ctx, inputs, room)
 	alone := end()
-	switch {
-	case s.engine.card != nil:
-		held = s.known.grow(shapesOf(inputs), held, alone)
-	case held > 0:
-		held += bytesOf(inputs) + bytesOf(outputs)
-	}
 	if !alone {
-		held = 0
+		return outputs, 0, err
+	}
+	if s.engine.card == nil && held > 0 {
+		held += bytesOf(inputs) + bytesOf(outputs)
 	}
 	return outputs, held, err
 }
@@ -125,9 +122,9 @@ func (s *session) run(ctx context.Context, inputs []models.Tensor, room inferenc
 	}
 	switch {
 	case s.engine.card != nil && room == inference.Room{}:
-		outputs, held, err = s.attempt(ctx, inputs, besides{shrink: true})
+		outputs, _, err = s.attempt(ctx, inputs, besides{shrink: true})
 		s.known.shrunk(shapesOf(inputs))
-		return outputs, held, err
+		return outputs, 0, err
 	case s.engine.card != nil:
 		return s.within(ctx, inputs, room)
 	}
