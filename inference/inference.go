@@ -29,6 +29,9 @@ type Subject struct {
 	// pixel.LookVersion. Nil means that only a known answer is wanted: the
 	// answer is fault.NotFound where there is none.
 	Look func(ctx context.Context) (pixel.Buffer, error)
+	// Coming says, of a question without Look, that it will be asked again with one
+	// if nothing is known: then it holds a place meanwhile.
+	Coming bool
 }
 
 // FacesRequest asks for the faces of a subject.

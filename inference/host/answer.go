@@ -146,8 +146,7 @@ func (h *Host) recall(ctx context.Context, q question) (answer, inference.How, e
 		return a, inference.Hit, nil
 	}
 	deadline, _ := ctx.Deadline()
-	// The image server asks to send what is not known; strangers may only be curious.
-	if err := h.loop.ask(q, deadline, q.class == inference.ClassServer); err != nil {
+	if err := h.loop.ask(q, deadline, q.Coming); err != nil {
 		return answer{}, "", err
 	}
 	return answer{}, "", fault.New(fault.NotFound, "host.Recall", "no result of model %s is known for this content", q.model.Name)

@@ -153,23 +153,22 @@ func TestHost_HoldsNoPlaceForAPictureThatCannotBeDecoded(t *testing.T) {
 	})
 }
 
-// A stranger who only asks what is known may never send a picture; the image server
-// asks to send it.
-func TestHost_HoldsAPlaceForTheImageServerThatAsksAndForNoStranger(t *testing.T) {
+// Who only asks what is known may never send a picture; who is to send it holds a place.
+func TestHost_HoldsAPlaceForWhoComesAndNotForTheCurious(t *testing.T) {
 	open(t, func(c *Config) { c.QueueLimit = 1 }, func(t *testing.T, h *house) {
 		h.faces(photo(8, 80)) // the model is known
-		ask := func(number byte, class inference.Class) error {
-			_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: inference.Subject{Content: pixel.Digest{number}}, Class: class})
+		ask := func(number byte, coming bool) error {
+			_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: inference.Subject{Content: pixel.Digest{number}, Coming: coming}})
 			return err
 		}
 		for number := range byte(3) {
-			expectKind(t, ask(number, inference.ClassDirect), fault.NotFound, "no result")
+			expectKind(t, ask(number, false), fault.NotFound, "no result")
 		}
-		if _, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(3, 80), Class: inference.ClassDirect}); err != nil {
+		if _, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(3, 80)}); err != nil {
 			t.Error(err)
 		}
-		expectKind(t, ask(4, inference.ClassServer), fault.NotFound, "no result")
-		expectKind(t, ask(5, inference.ClassServer), fault.Busy, "--inference-queue")
+		expectKind(t, ask(4, true), fault.NotFound, "no result")
+		expectKind(t, ask(5, true), fault.Busy, "--inference-queue")
 	})
 }
 

@@ -71,13 +71,14 @@ func (r *request) class() inference.Class {
 	return inference.ClassDirect
 }
 
-// known is the subject of a GET.
+// known is the subject of a GET. The image server sends what is not known; strangers
+// may only be curious.
 func known(r *request, q question) (inference.Subject, error) {
 	content, err := pixel.ParseDigest(r.PathValue("sha256"))
 	if err != nil {
 		return inference.Subject{}, fault.New(fault.Invalid, "sidecar.known", "%w", err)
 	}
-	return inference.Subject{Content: content, Frame: q.frame}, nil
+	return inference.Subject{Content: content, Frame: q.frame, Coming: r.trusted}, nil
 }
 
 // ask puts a question about a posted picture:
@@ -104,12 +105,15 @@ func ask[T any](ctx context.Context, looker Looker, p *picture, frame int,
 		}
 		return put(ctx, subject)
 	}
+	subject.Coming = true
 	answer, err := put(ctx, subject) // 2
 	if !fault.Is(err, fault.NotFound) {
 		return answer, err
 	}
 	look, source, err := looker.Look(ctx, p.file) // 3
 	if err != nil {
+		subject.Look = func(context.Context) (pixel.Buffer, error) { return look, err }
+		_, _ = put(ctx, subject) // nobody holds a place for it any more
 		return answer, err
 	}
 	subject.Source = source

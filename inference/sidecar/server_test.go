@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,6 +62,32 @@ func TestServer_AnswersAKnownPictureWithoutLooking(t *testing.T) {
 	}
 	if n := l.looks.Load(); n != 1 {
 		t.Errorf("looked %d times, want 1", n)
+	}
+}
+
+// Whose picture is on its way holds a place in the line, and gives it back where the
+// picture cannot be read; the curious hold none.
+func TestServer_SaysWhoComesAndWhoDoesNot(t *testing.T) {
+	var asked []string
+	stub := &clienttest.Stub{Before: func(ctx context.Context, s inference.Subject, _ inference.Class) error {
+		switch {
+		case s.Look == nil && s.Coming:
+			asked = append(asked, "comes")
+		case s.Look == nil:
+			asked = append(asked, "is curious")
+		default:
+			look, err := s.Look(ctx)
+			asked = append(asked, fmt.Sprintf("%d pixels wide, %v", look.Width, fault.KindOf(err)))
+		}
+		return nil
+	}}
+	e := serve(t, sidecar.DefaultConfig(), stub, &looker{})
+	content := "/v1/faces/" + strings.Repeat("ab", 32)
+	e.do(t, request{url: content})
+	e.do(t, request{url: content, unix: true})
+	e.do(t, request{method: "POST", url: "/v1/faces", body: []byte("no picture")}).refused(t, 415, fault.Unsupported)
+	if want := []string{"is curious", "comes", "comes", "0 pixels wide, unsupported"}; !slices.Equal(asked, want) {
+		t.Errorf("%q, want %q", asked, want)
 	}
 }
 
