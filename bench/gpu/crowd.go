@@ -163,7 +163,9 @@ func neighbour(ctx context.Context, b *bench) error {
 	watched := make(chan []int64)
 	go func() { // ends with ctx
 		var budgets []int64
-		for tick := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; {
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
 			select {
 			case <-ctx.Done():
 			case <-tick.C:

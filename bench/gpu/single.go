@@ -8,6 +8,8 @@ import (
 
 	"focal/bench/device"
 	"focal/core/fault"
+	"focal/inference"
+	"focal/inference/ort"
 	"focal/models"
 )
 
@@ -61,27 +63,7 @@ func (b *bench) curve(ctx context.Context, m models.Model) error {
 	defer bare.Close()
 	for _, side := range b.sides(m) {
 		for _, n := range b.batches(m) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			in := device.Input(m, n, side)
-			l := line{Stage: "curves", What: "batch", Model: m.Name, Shape: device.Shape(in), Batch: n}
-			times, held, err := device.Timed(ctx, s, in)
-			if err == nil && len(times) == 0 {
-				return ctx.Err()
-			}
-			if err == nil {
-				l.N, l.P50, l.P99, l.Run = len(times), ms(device.Quantile(times, .5)), ms(device.Quantile(times, .99)), held
-				l.Process = b.engine.Held()
-				l.Rate = float64(n) / device.Quantile(times, .5).Seconds()
-				var runs []time.Duration
-				if runs, err = bare.Loop(in, device.Count(1+len(times))); err == nil {
-					one := device.Quantile(runs[1:], .5)
-					l.Bare, l.BareRate = ms(one), float64(n)/one.Seconds()
-				}
-			}
-			l.Error = text(err)
-			b.write(l)
+			err := b.point(ctx, m, s, bare, device.Input(m, n, side))
 			if fault.Is(err, fault.Busy) {
 				break
 			}
@@ -91,6 +73,30 @@ func (b *bench) curve(ctx context.Context, m models.Model) error {
 		}
 	}
 	return nil
+}
+
+// point measures one batch, ours and bare, and writes what it has found.
+func (b *bench) point(ctx context.Context, m models.Model, s inference.Session, bare *ort.Bare, in []models.Tensor) error {
+	times, held, err := device.Timed(ctx, s, in)
+	if err == nil && len(times) == 0 {
+		return ctx.Err() // no time left
+	}
+	n := int(in[0].Shape[0])
+	l := line{Stage: "curves", What: "batch", Model: m.Name, Shape: device.Shape(in), Batch: n}
+	var runs []time.Duration
+	if err == nil {
+		one := device.Quantile(times, .5)
+		l.N, l.P50, l.P99, l.Run = len(times), ms(one), ms(device.Quantile(times, .99)), held
+		l.Process, l.Rate = b.engine.Held(), float64(n)/one.Seconds()
+		runs, err = bare.Loop(in, device.Count(1+len(times)))
+	}
+	if err == nil {
+		one := device.Quantile(runs[1:], .5)
+		l.Bare, l.BareRate = ms(one), float64(n)/one.Seconds()
+	}
+	l.Error = text(err)
+	b.write(l)
+	return err
 }
 
 // bareBest is the best rate of the bare loop with items like in, over all batches,
@@ -146,8 +152,7 @@ func swap(ctx context.Context, b *bench) error {
 }
 
 func (b *bench) swapOne(ctx context.Context, m models.Model) (l line, err error) {
-	sides := b.sides(m)
-	in := device.Input(m, 1, sides[len(sides)-1])
+	in := device.Input(m, 1, device.LargestSide(m, b.side))
 	s, err := device.Change(ctx, b.engine, m, in)
 	l.Shape, l.BareLoad, l.BareFirst, l.Bare = device.Shape(in), ms(s.BareLoad), ms(s.BareFirst), ms(s.BareRun)
 	l.Load, l.First, l.P50 = ms(s.Load), ms(s.First), ms(device.Quantile(s.Runs, .5))

@@ -263,17 +263,11 @@ func fits(shape, port []int64) bool {
 // call runs c and comes back when C has. At its end the arenas called shrink give
 // back what they do not use; none where that is empty.
 func (s *session) call(ctx context.Context, c *onnx.DynamicAdvancedSession, inputs, results []onnx.Value, shrink string) error {
-	options, err := onnx.NewRunOptions()
+	options, err := s.engine.runOptions(shrink)
 	if err != nil {
 		return err
 	}
-	s.engine.live.Add(1)
 	defer s.engine.free(options)
-	if shrink != "" {
-		if err := options.AddRunConfigEntry(shrinkKey, shrink); err != nil {
-			return err
-		}
-	}
 	terminated := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() { terminated <- options.Terminate() })
 	err = c.RunWithOptions(inputs, results, options)
@@ -282,6 +276,23 @@ func (s *session) call(ctx context.Context, c *onnx.DynamicAdvancedSession, inpu
 		err = errors.Join(err, <-terminated)
 	}
 	return err
+}
+
+// runOptions are those of a run at whose end the arenas called shrink give back what
+// they do not use. Whoever calls frees them.
+func (e *Engine) runOptions(shrink string) (*onnx.RunOptions, error) {
+	options, err := onnx.NewRunOptions()
+	if err != nil {
+		return nil, err
+	}
+	e.live.Add(1)
+	if shrink != "" {
+		if err := options.AddRunConfigEntry(shrinkKey, shrink); err != nil {
+			e.free(options)
+			return nil, err
+		}
+	}
+	return options, nil
 }
 
 // take copies the results out and frees them; those of a failed run are freed

@@ -172,15 +172,11 @@ func (s *session) shrink(t *twin) error {
 	if err != nil {
 		return classify(op, fault.Internal, err)
 	}
-	options, err := onnx.NewRunOptions()
+	options, err := s.engine.runOptions(s.engine.card.arena)
 	if err != nil {
 		return classify(op, fault.Internal, err)
 	}
-	s.engine.live.Add(1)
 	defer s.engine.free(options)
-	if err := options.AddRunConfigEntry(shrinkKey, s.engine.card.arena); err != nil {
-		return classify(op, fault.Internal, err)
-	}
 	if err := options.Terminate(); err != nil {
 		return classify(op, fault.Internal, err)
 	}

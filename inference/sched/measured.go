@@ -156,14 +156,11 @@ func (s *Scheduler) worthProbing(now time.Time, m *model, c Canvas) int {
 	}
 	for n := 1; n <= p.limit(max(m.MaxBatch, m.Probe)); n *= 2 {
 		at, known := slices.BinarySearchFunc(p.sizes, n, func(z size, n int) int { return z.n - n })
-		runs := 0
-		if known {
-			runs = p.sizes[at].alone
+		enough := probeRuns
+		if m.Buckets {
+			enough-- // the one that tuned it
 		}
-		if m.Buckets && n <= p.tuned {
-			runs++ // the one that tuned it
-		}
-		if runs >= probeRuns && (!m.Buckets || n <= p.tuned) {
+		if known && p.sizes[at].alone >= enough && (!m.Buckets || n <= p.tuned) {
 			continue
 		}
 		took, _ := p.alone(n)
