@@ -73,9 +73,9 @@ type Trimmer interface {
 // Lender is an Engine with memory of its own for the inputs of runs. Go's collector
 // would let a batch of pictures lie long after its run, beyond what the books say.
 type Lender interface {
-	// Lend returns n zeros and what gives their memory back at once: to be called
-	// when no run uses them any more. Want of memory is fault.Busy.
-	Lend(n int) (zeros []float32, back func(), err error)
+	// Lend returns room for n numbers, whose values are any, and what gives it back
+	// at once: to be called when no run uses it any more. Want of memory is fault.Busy.
+	Lend(n int) (room []float32, back func(), err error)
 }
 
 // Named is an Engine whose measurements are worth keeping: it can say what they

@@ -25,8 +25,8 @@ type Prepared struct {
 type Preparer interface {
 	// Prepare brings look to the size that the model wants.
 	Prepare(look pixel.Buffer) (Prepared, error)
-	// Fill writes the data of p's tensor. into has room for just that and holds
-	// zeros.
+	// Fill writes the data of p's tensor, padding too. into has room for just that
+	// and holds anything.
 	Fill(p Prepared, into []float32)
 }
 

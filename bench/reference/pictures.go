@@ -9,6 +9,7 @@ import (
 	"image/draw"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"focal/bench/measure"
 	"focal/core/pixel"
+	"focal/models"
 	"focal/models/vision"
 )
 
@@ -266,4 +268,19 @@ func AllInside(b measure.Boxes, from float64) bool {
 		left, top, right, bottom = min(left, d.Box.X), min(top, d.Box.Y), max(right, x), max(bottom, y)
 	}
 	return any && measure.CentresInside(pixel.Box{X: left, Y: top, W: right - left, H: bottom - top}, b.Truth) == 1
+}
+
+// Hills is the output of a model that sees some subjects with soft edges.
+func Hills(r models.Recipe) models.Tensor {
+	out := models.Tensor{Shape: []int64{1, 1, int64(r.Height), int64(r.Width)}}
+	for y := range r.Height {
+		for x := range r.Width {
+			v := 12 * math.Sin(float64(7*x)/float64(r.Width)) * math.Sin(float64(9*y)/float64(r.Height))
+			if !r.Sigmoid {
+				v = 1 / (1 + math.Exp(-v))
+			}
+			out.Data = append(out.Data, float32(v))
+		}
+	}
+	return out
 }

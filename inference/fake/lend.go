@@ -10,16 +10,16 @@ import (
 
 var _ inference.Lender = (*Engine)(nil)
 
-// Lend makes n zeros, which become NaN when they are given back: whoever still
-// reads them then is found out.
-func (e *Engine) Lend(n int) (zeros []float32, back func(), err error) {
+// Lend makes room for n numbers, which are NaN until they are written, and again
+// when they are given back: whoever reads them before or after is found out.
+func (e *Engine) Lend(n int) (room []float32, back func(), err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lent++
-	zeros = make([]float32, n)
-	return zeros, func() {
-		for i := range zeros {
-			zeros[i] = float32(math.NaN())
+	room = slices.Repeat([]float32{float32(math.NaN())}, n)
+	return room, func() {
+		for i := range room {
+			room[i] = float32(math.NaN())
 		}
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -86,7 +86,10 @@ func (faceAdapter) Prepare(look pixel.Buffer) (models.Prepared, error) {
 	return models.Prepared{Tensor: t, Picture: look, Canvas: look.Size(), Inner: look.Size()}, nil
 }
 
-func (faceAdapter) Fill(p models.Prepared, into []float32) { into[0] = float32(p.Picture.Pix[0]) }
+func (faceAdapter) Fill(p models.Prepared, into []float32) {
+	clear(into[1:])
+	into[0] = float32(p.Picture.Pix[0])
+}
 
 func (faceAdapter) Decode(_ models.Prepared, out []models.Tensor) ([]pixel.Face, error) {
 	score := float64(out[0].Data[0]) / 100

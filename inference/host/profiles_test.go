@@ -59,6 +59,26 @@ func TestHost_MeasuresLargerBatchesWhileIdleAndKeepsWhatItLearnt(t *testing.T) {
 	})
 }
 
+// Memory that is lent holds anything, here what is no number: a model may take
+// longer over that, or fail.
+func TestHost_MeasuresOnZeros(t *testing.T) {
+	open(t, nil, func(t *testing.T, h *house) {
+		odd := 0
+		h.engine.Set("detector", fake.Script{RunTime: time.Millisecond, Answer: func(in []models.Tensor) ([]models.Tensor, error) {
+			if in[0].Shape[0] > 1 && slices.ContainsFunc(in[0].Data, func(v float32) bool { return v != 0 }) {
+				odd++
+			}
+			return []models.Tensor{{Shape: in[0].Shape, Data: slices.Clone(in[0].Data)}}, nil
+		}})
+		h.faces(photo(1, 80))
+		time.Sleep(time.Minute) // virtual, and idle
+		synctest.Wait()
+		if c := h.engine.Counts("detector"); odd > 0 || len(c.Batches) < 2 {
+			t.Errorf("%d of the batches %v were measured on what is not zero", odd, c.Batches)
+		}
+	})
+}
+
 func TestHost_MeasuresAgainWhereTheProfileIsDamaged(t *testing.T) {
 	dir := t.TempDir()
 	use := func() {

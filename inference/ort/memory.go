@@ -52,20 +52,19 @@ func heapInUse() int64 { return int64(C.heap_in_use()) }
 // and only the heap's end would go back by itself.
 func giveBackPages() { C.give_back_pages() }
 
-// Lend takes n zeros from the C heap, or where a card runs from the memory that it
+// Lend takes room from the C heap, or where a card runs from the memory that it
 // fetches by itself: what is written there is copied no more.
-func (e *Engine) Lend(n int) (zeros []float32, back func(), err error) {
+func (e *Engine) Lend(n int) (room []float32, back func(), err error) {
 	switch {
 	case n < 1:
 		return nil, func() {}, nil
 	case e.card != nil:
-		if zeros, back = e.card.pins.take(n); zeros == nil {
+		if room, back = e.card.pins.take(n); room == nil {
 			return make([]float32, n), func() {}, nil
 		}
-		clear(zeros)
-		return zeros, back, nil
+		return room, back, nil
 	}
-	p := C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof(zeros[0])))
+	p := C.malloc(C.size_t(n) * C.size_t(unsafe.Sizeof(room[0])))
 	if p == nil {
 		return nil, nil, fault.New(fault.Busy, "ort.Lend", "the system has no memory for %d numbers", n)
 	}

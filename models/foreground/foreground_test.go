@@ -22,7 +22,7 @@ func manifest() models.Manifest {
 	}
 }
 
-func adapter(t *testing.T, m models.Manifest) models.Adapter[pixel.Mask] {
+func adapter(t testing.TB, m models.Manifest) models.Adapter[pixel.Mask] {
 	t.Helper()
 	a, err := foreground.New(m)
 	if err != nil {

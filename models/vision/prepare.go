@@ -107,7 +107,7 @@ func (p *Preparer) Prepare(look pixel.Buffer) (models.Prepared, error) {
 }
 
 // Fill writes the tensor: (v/scale - mean) / std. What the picture does not
-// cover keeps its 0, which is the mean once it is normalised.
+// cover is 0, which is the mean once it is normalised.
 func (p *Preparer) Fill(prepared models.Prepared, into []float32) {
 	p.planes(into, prepared.Canvas, prepared.Picture)
 }
@@ -145,6 +145,7 @@ func (p *Preparer) planes(dst []float32, canvas pixel.Size, src pixel.Buffer) {
 		scale = max(1, float64(slices.Max(src.Pix)))
 	}
 	for c := range 3 {
+		plane := dst[c*canvas.Width*canvas.Height : (c+1)*canvas.Width*canvas.Height]
 		var table [256]float32
 		for v := range table {
 			table[v] = float32((float64(v)/scale - p.recipe.Mean[c]) / p.recipe.Std[c])
@@ -153,14 +154,15 @@ func (p *Preparer) planes(dst []float32, canvas pixel.Size, src pixel.Buffer) {
 		if p.bgr {
 			from = 2 - c
 		}
-		plane := dst[c*canvas.Width*canvas.Height:]
 		for y := range src.Height {
 			row := src.Pix[y*src.Width*3 : (y+1)*src.Width*3]
-			out := plane[y*canvas.Width : y*canvas.Width+src.Width]
-			for x := range out {
+			out := plane[y*canvas.Width : (y+1)*canvas.Width]
+			for x := range src.Width {
 				out[x] = table[row[3*x+from]]
 			}
+			clear(out[src.Width:])
 		}
+		clear(plane[src.Height*canvas.Width:])
 	}
 }
 

@@ -189,6 +189,10 @@ func prepare(t *testing.T, r models.Recipe, c models.Canvases, look pixel.Buffer
 	if int64(len(got.Tensor.Data)) != models.Elements(got.Tensor.Shape) {
 		t.Fatalf("shape %v with %d values", got.Tensor.Shape, len(got.Tensor.Data))
 	}
+	used := slices.Repeat([]float32{7}, len(got.Tensor.Data))
+	if p.Fill(got, used); !slices.Equal(used, got.Tensor.Data) {
+		t.Fatal("of memory that was used before something stays")
+	}
 	return got
 }
 
