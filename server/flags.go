@@ -28,6 +28,7 @@ type inferenceFlags struct {
 	Device          string            `help:"auto, cpu, cuda or cuda:N. An explicit cuda fails rather than falls back." default:"auto"`
 	CudaOption      map[string]string `help:"Option of ONNX Runtime's CUDA provider, by its own key; repeatable. A manifest's session.cuda goes over it." placeholder:"KEY=VALUE"`
 	TensorRT        bool              `name:"tensorrt" env:"FOCAL_TENSORRT" help:"On a card, run models by TensorRT as far as it can; the first load of each takes minutes."`
+	LoadTimeout     time.Duration     `help:"How long a model may take to load before it is given up; default: 5m, with tensorrt 1h." placeholder:"TIME"`
 	MemoryBudget    byteSize          `help:"Bytes that models may hold together, at rest and running; default: 80 % of free device memory, on the CPU 1GiB." placeholder:"BYTES"`
 	CacheSize       byteSize          `help:"Inference results held in memory." default:"256MiB"`
 	Redis           string            `help:"Redis server in which sidecars share their inference results: redis://[user:password@]host:port[/db], rediss:// or unix:///path." placeholder:"URL"`
@@ -63,6 +64,7 @@ func (f inferenceFlags) config(workers int) app.InferenceConfig {
 	c := app.DefaultInferenceConfig()
 	c.Models, c.FaceModel, c.ForegroundModel = f.Models, f.FaceModel, f.ForegroundModel
 	c.Device, c.Library, c.CUDA, c.TensorRT = f.Device, f.OrtLibrary, f.CudaOption, f.TensorRT
+	c.LoadTimeout = f.LoadTimeout
 	c.MemoryBudget, c.CacheSize = int64(f.MemoryBudget), int64(f.CacheSize)
 	c.Redis, c.RedisTTL = f.Redis, f.RedisTTL
 	c.Workers, c.Queue = workers, f.InferenceQueue
@@ -77,6 +79,7 @@ func (f inferenceFlags) args() []string {
 		"--device=" + f.Device, "--memory-budget=" + f.MemoryBudget.String(), "--cache-size=" + f.CacheSize.String(),
 		"--inference-queue=" + strconv.Itoa(f.InferenceQueue), "--ort-library=" + f.OrtLibrary,
 		"--redis-ttl=" + f.RedisTTL.String(), "--tensorrt=" + strconv.FormatBool(f.TensorRT),
+		"--load-timeout=" + f.LoadTimeout.String(),
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.CudaOption)) {
 		args = append(args, "--cuda-option="+key+"="+f.CudaOption[key])

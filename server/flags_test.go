@@ -49,6 +49,7 @@ var samples = map[string][2]string{
 	"device":             {"cuda:1", "cpu"},
 	"cuda-option":        {"use_tf32=0;cudnn_conv_algo_search=DEFAULT", "use_tf32=1"},
 	"tensorrt":           {"true", ""},
+	"load-timeout":       {"3m0s", "2h0m0s"},
 	"memory-budget":      {"15MiB", "16MiB"},
 	"cache-size":         {"17MiB", "18MiB"},
 	"redis":              {"redis://:secret@127.0.0.1:6379/1", "unix:///run/redis.sock"},
@@ -387,6 +388,7 @@ func TestServe_ConfigReachesTheParts(t *testing.T) {
 		"--redis-ttl":       func(m *app.InferenceConfig) { m.Redis, m.RedisTTL = "redis://h", 0 },
 		"--memory-budget":   func(m *app.InferenceConfig) { m.MemoryBudget = -1 },
 		"--cache-size":      func(m *app.InferenceConfig) { m.CacheSize = -1 },
+		"--load-timeout":    func(m *app.InferenceConfig) { m.LoadTimeout = -1 },
 		"--inference-queue": func(m *app.InferenceConfig) { m.Queue = 0 },
 		"--models":          func(m *app.InferenceConfig) { m.Models = "" },
 	} {

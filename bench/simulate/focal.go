@@ -129,5 +129,6 @@ func (f *focal) Refuse(id sched.RequestID, _ sched.Reason, _ error) {
 func (f *focal) Probe(sched.RunID, sched.ModelID, sched.Canvas, int) {}
 func (f *focal) Stop(sched.RunID)                                    {}
 func (f *focal) Ready(sched.RequestID)                               {}
-func (f *focal) Lost(sched.ModelID, []sched.Key, time.Duration)      {}
+func (f *focal) StopLoad(sched.ModelID)                              {}
+func (f *focal) Lost(sched.ModelID, error, []sched.Key)              {}
 func (f *focal) Replace(_, _ sched.ModelID)                          {}

@@ -32,6 +32,7 @@ type shelf struct {
 	models []models.Model
 	err    error
 	stamp  int
+	stall  chan struct{} // where it is set, files are looked at when it is closed
 }
 
 var _ Watched = (*shelf)(nil)
@@ -69,6 +70,9 @@ func (s *shelf) Stamp() (string, error) {
 }
 
 func (s *shelf) Holds(m models.Model) bool {
+	if s.stall != nil {
+		<-s.stall
+	}
 	all, _ := s.Models()
 	return slices.ContainsFunc(all, func(o models.Model) bool { return o.Name == m.Name && o.File == m.File })
 }

@@ -54,9 +54,10 @@ type loop struct {
 	jobs     map[sched.RequestID]*job
 	lastID   sched.RequestID
 	stops    map[sched.RunID]context.CancelFunc // of the runs under way
-	idlers   []slot                             // who runs nothing; the last one fell idle last
-	lastRun  time.Time                          // when one ended last
-	onLost   func(error)                        // nil once it has been called
+	loads    map[sched.ModelID]context.CancelFunc
+	idlers   []slot      // who runs nothing; the last one fell idle last
+	lastRun  time.Time   // when one ended last
+	onLost   func(error) // nil once it has been called
 }
 
 type resident struct {
@@ -74,6 +75,7 @@ func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *cata
 		sessions: map[sched.ModelID]*resident{},
 		jobs:     map[sched.RequestID]*job{},
 		stops:    map[sched.RunID]context.CancelFunc{},
+		loads:    map[sched.ModelID]context.CancelFunc{},
 		onLost:   cfg.OnLost,
 	}
 	var err error
@@ -232,12 +234,16 @@ func (l *loop) answer(id sched.RequestID, out outcome) {
 func (l *loop) Load(id sched.ModelID) {
 	m := l.known[id]
 	began := l.now
+	ctx, cancel := context.WithCancel(l.abort)
+	l.loads[id] = cancel
 	l.workers.Go(func() {
-		leave := l.box.Enter(sched.LoadKey(id))
-		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.load(m) })
+		leave := l.box.Enter(sched.LoadKey(id), sched.HangKey(id))
+		session, err := guard(l.log, "load", func() (inference.Session, error) { return l.load(ctx, m) })
 		leave()
 		r := read(l.engine)
 		l.do(func(now time.Time) {
+			cancel()
+			delete(l.loads, id)
 			loaded := sched.Loaded{Err: err}
 			if err != nil {
 				l.log.Error("model does not load", "model", m.Name, "path", m.Path, "err", err)
@@ -253,11 +259,17 @@ func (l *loop) Load(id sched.ModelID) {
 }
 
 // load makes a session of m, if its file is still the one that m names.
-func (l *loop) load(m models.Model) (inference.Session, error) {
+func (l *loop) load(ctx context.Context, m models.Model) (inference.Session, error) {
 	if repo, ok := l.catalog.repo.(Watched); ok && !repo.Holds(m) {
 		return nil, fault.New(fault.Unavailable, "host.Load", "%s has changed or gone since it was found; it is looked at again soon", m.Path)
 	}
-	return l.engine.Load(l.abort, m)
+	return l.engine.Load(ctx, m)
+}
+
+// StopLoad asks the engine to end a load.
+func (l *loop) StopLoad(id sched.ModelID) {
+	l.log.Error("a model takes too long to load and is given up (--load-timeout)", "model", l.known[id].Name)
+	l.loads[id]()
 }
 
 // Unload closes a session, and comes back with OnUnloaded.

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"focal/core/fault"
@@ -69,11 +68,9 @@ func (l *loop) Stop(run sched.RunID) {
 	l.stops[run]()
 }
 
-// Lost gives up on a device whose run does not stop. The run may be why: the next
-// process runs it with the device to itself.
-func (l *loop) Lost(id sched.ModelID, ran []sched.Key, running time.Duration) {
-	l.lost(fmt.Errorf("%w: a run of model %s does not stop after %s", inference.ErrDeviceLost, l.known[id].Name, running.Round(time.Second)), ran...)
-}
+// Lost gives up on a device on which something does not stop. That may be why: the
+// next process hears of it.
+func (l *loop) Lost(_ sched.ModelID, why error, guilty []sched.Key) { l.lost(why, guilty...) }
 
 func (l *loop) lost(err error, guilty ...sched.Key) {
 	l.log.Error("inference has to start again", "err", err)

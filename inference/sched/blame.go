@@ -19,6 +19,10 @@ func RunKey(m ModelID, subject []byte) Key { return keyOf("run", string(m), stri
 // LoadKey is that of loading a model.
 func LoadKey(m ModelID) Key { return keyOf("load", string(m), "") }
 
+// HangKey is that of loads of a model that do not end. It is another than LoadKey:
+// who hung is known, and is not tried with the device to himself.
+func HangKey(m ModelID) Key { return keyOf("hang", string(m), "") }
+
 // ProbeKey is that of running n empty items.
 func ProbeKey(m ModelID, c Canvas, n int) Key {
 	return keyOf("probe", string(m), fmt.Sprint(n, " ", c))
@@ -120,16 +124,23 @@ func (s *Scheduler) crashed(now time.Time, m *model, r Request) (Reason, error) 
 		m.Name, what, c.count, until.Sub(now).Round(time.Second))
 }
 
-// backOff leaves a model alone whose load has ended the process twice, as one
-// that does not load.
+// backOff leaves a model alone whose load has ended the process twice, or has hung
+// twice, as one that does not load.
 func (s *Scheduler) backOff(now time.Time, m *model) {
 	if len(s.crashes) == 0 {
 		return
 	}
-	key := LoadKey(m.ID)
-	if until, yes := s.banned(now, key); yes {
-		m.retryAt = until
-		m.failure = fault.New(fault.Unavailable, "sched.Load", "the inference process has ended %d times while it was loaded", s.crashes[key].count)
+	for _, held := range []struct {
+		key  Key
+		what string
+	}{
+		{LoadKey(m.ID), "the inference process has ended %d times while it was loaded"},
+		{HangKey(m.ID), "it has been given up %d times, since its load did not end (--load-timeout)"},
+	} {
+		if until, yes := s.banned(now, held.key); yes && until.After(m.retryAt) {
+			m.retryAt = until
+			m.failure = fault.New(fault.Unavailable, "sched.Load", held.what, s.crashes[held.key].count)
+		}
 	}
 }
 

@@ -56,6 +56,10 @@ type Config struct {
 	// switches it off.
 	StuckFloor  time.Duration
 	StuckFactor int
+	// LoadLimit is how long a load may take before it is given up
+	// (--load-timeout), if the factor times what it usually takes is not more;
+	// 0 means for ever.
+	LoadLimit time.Duration
 	// BlameRefuse is how long an input, or a model's load, is refused after the
 	// process has ended over it for the second time; BlameForget is how long a crash
 	// counts.
@@ -77,7 +81,7 @@ func DefaultConfig() Config {
 		// place that is kept for an idle model costs more than swaps do.
 		Turn: 500 * time.Millisecond, MaxWait: 10 * time.Second, MinResidence: 100 * time.Millisecond, RateHalfLife: time.Minute,
 		ProbeLimit: time.Second,
-		StuckFloor: 30 * time.Second, StuckFactor: 10,
+		StuckFloor: 30 * time.Second, StuckFactor: 10, LoadLimit: 5 * time.Minute,
 		BlameRefuse: 10 * time.Minute, BlameForget: time.Hour,
 		Backoff: time.Second, MaxBackoff: time.Minute,
 	}
@@ -94,6 +98,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("a negative duration in the scheduler's configuration")
 	case c.StuckFloor < 0 || c.StuckFactor < 1:
 		return fmt.Errorf("runs are stopped after %s and %d times their profile: want 0 (never) or more, and at least once", c.StuckFloor, c.StuckFactor)
+	case c.LoadLimit < 0:
+		return fmt.Errorf("loads are given up after %s (--load-timeout): want 0 (never) or more", c.LoadLimit)
 	case c.BlameRefuse < 0 || c.BlameForget < c.BlameRefuse:
 		return fmt.Errorf("blame for a crash refuses for %s and is forgotten after %s: want 0 or more, and not less", c.BlameRefuse, c.BlameForget)
 	case c.RateHalfLife <= 0 || c.Backoff <= 0 || c.MaxBackoff < c.Backoff:

@@ -46,10 +46,11 @@ type model struct {
 
 	coming decayed // seconds from being let in to arriving (guests.go)
 
-	sick    bool  // a run had to be stopped: the session is not trusted any more
-	failure error // of the last load
-	fails   int   // loads failed in a row
-	retryAt time.Time
+	watchdog       // of its load, or the end of its session
+	sick     bool  // a run had to be stopped: the session is not trusted any more
+	failure  error // of the last load
+	fails    int   // loads failed in a row
+	retryAt  time.Time
 }
 
 // maxProfiles bounds the canvases remembered of one model: callers with raw
@@ -68,8 +69,7 @@ type run struct {
 	alone    bool // nothing else has run or loaded since it started
 	probe    bool
 
-	due           time.Time // beyond it the run is stuck
-	stopped, lost bool      // it was asked to stop; it did not
+	watchdog
 }
 
 // restBytes is the booking of a loaded model.
@@ -150,6 +150,7 @@ func (s *Scheduler) load(now time.Time, m *model) {
 	s.books.take(m.booked)
 	s.crowd()
 	m.state, m.since = loading, now
+	s.watchLoad(now, m)
 	s.alone = s.suspect(now, LoadKey(m.ID))
 	s.claim = s.claim.without(m)
 	s.do.Load(m.ID)
@@ -164,8 +165,9 @@ type Loaded struct {
 // OnLoaded hears how a load went.
 //
 //  1. It failed: the room is given back, who waits is told why, and the model
-//     is left alone for a while that doubles with every failure. A new version
-//     that does not load never takes over.
+//     is left alone for a while that doubles with every failure, and for longer
+//     where it had to be stopped for the second time. A new version that does
+//     not load never takes over.
 //  2. It is larger than was booked, and there is no room for the difference:
 //     it leaves again, and what was learnt is booked the next time.
 //  3. It is resident, and its warm-up is over; a new version takes over.
@@ -177,6 +179,10 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 	took := now.Sub(m.since)
 	s.alone = false // this load, or nothing
 	s.clear(LoadKey(id))
+	hung := m.stopped && l.Err != nil
+	if !hung {
+		s.clear(HangKey(id))
+	}
 	s.books.give(m.booked)
 	m.booked = 0
 	if l.Err != nil { // 1
@@ -184,6 +190,11 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 		m.fails++
 		m.failure = l.Err
 		m.retryAt = now.Add(backoff(s.cfg.Backoff, s.cfg.MaxBackoff, m.fails))
+		if hung {
+			m.failure = m.hangs(took)
+			s.onHang(now, HangKey(id))
+			s.backOff(now, m)
+		}
 		s.refuseAll(m, RefusedLoad, m.failed(now))
 		if m.replaces != nil {
 			m.retire(EvictedRetired)
@@ -214,6 +225,7 @@ func (s *Scheduler) OnLoaded(now time.Time, id ModelID, l Loaded) {
 // unload sends m away; its room is free when OnUnloaded says so.
 func (s *Scheduler) unload(now time.Time, m *model, why Reason) {
 	m.state, m.since = unloading, now
+	s.watchUnload(now, m)
 	s.takeOverFrom(m)
 	s.do.Unload(m.ID, why)
 }
@@ -227,6 +239,9 @@ func (s *Scheduler) OnUnloaded(now time.Time, id ModelID) {
 	s.books.give(m.booked)
 	m.booked = 0
 	m.state, m.since = absent, now
+	if m.stopped {
+		m.failure, m.retryAt = nil, time.Time{}
+	}
 	s.settle(now)
 }
 

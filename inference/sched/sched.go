@@ -126,9 +126,12 @@ type Effects interface {
 	Probe(r RunID, m ModelID, c Canvas, n int)
 	// Stop asks a run to end early; its OnDone comes all the same.
 	Stop(r RunID)
-	// Lost says that a run has not ended although it was asked to: the device
-	// or the runtime does not work any more. The keys are of what ran.
-	Lost(m ModelID, ran []Key, running time.Duration)
+	// StopLoad asks a load to end early; its OnLoaded comes all the same.
+	StopLoad(m ModelID)
+	// Lost says that something has not ended although it was asked to: the device
+	// or the runtime does not work any more. Why wraps inference.ErrDeviceLost;
+	// guilty are the keys of what is to blame.
+	Lost(m ModelID, why error, guilty []Key)
 	// Refuse is the request's answer.
 	Refuse(r RequestID, why Reason, err error)
 	// Ready is the answer to a request with Load: its model is loaded.
@@ -305,7 +308,7 @@ func (s *Scheduler) NextWake() time.Time { return s.wake }
 // and nothing is started or sent away anywhere else.
 //
 //  1. Requests whose deadline has passed are refused; runs that are stuck are
-//     stopped, and what they ran on leaves. (watch)
+//     stopped, and what they ran on leaves; so are loads. (watch, watchLoads)
 //  2. A claim on memory that nobody needs any more is dropped; of one that
 //     stands, the victims that have stopped running leave.
 //  3. Models that nobody has used for KeepAlive leave, and retired ones that
@@ -318,6 +321,7 @@ func (s *Scheduler) settle(now time.Time) {
 	s.wake = time.Time{}
 	s.expire(now) // 1
 	s.watch(now)
+	s.watchLoads(now)
 	s.evictSick(now)
 	s.tendClaim(now)   // 2
 	s.evictUnused(now) // 3

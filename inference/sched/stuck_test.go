@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"focal/core/fault"
 )
@@ -158,4 +159,138 @@ func TestScheduler_ProbesNothingThatHasHung(t *testing.T) {
 	w.unloaded("a")
 	again()
 	w.expect(t, "stop 3", "unload a stuck", "load a", "run a [2]")
+}
+
+// What loads is given up when it takes far longer than any load does. Who waits for
+// the model is told so, and so is who comes while it still holds its place; the
+// others go on.
+func TestScheduler_GivesUpALoadThatDoesNotEnd(t *testing.T) {
+	w := newWorld(t, nil, small("a"), small("b"))
+	w.resident("b")
+	first := w.ask("a")
+	w.pass(5*time.Minute - ms)
+	w.expect(t, "load a")
+	w.pass(ms)
+	w.expectRefused(t, first, RefusedLoad, fault.Unavailable, "model a does not load: it was given up after 5m0s (--load-timeout)")
+	w.expectRefused(t, w.ask("a"), RefusedLoad, fault.Unavailable, "given up after 5m0s")
+	w.ask("b")
+	w.doneAll()
+	w.expect(t, "refuse 2 load_failed", "stop load a", "refuse 3 load_failed", "run b [4]")
+	w.pass(29 * second)
+	w.loaded("a", Loaded{Err: errStopped})
+	w.expectRefused(t, w.ask("a"), RefusedLoad, fault.Unavailable, "given up after 5m29s")
+	w.pass(second) // as after any load that failed
+	w.ask("a")
+	w.loaded("a", Loaded{})
+	w.expect(t, "refuse 5 load_failed", "load a", "run a [6]")
+	if w.s.Snapshot().Reserved != 100+100+10 {
+		t.Errorf("%d bytes are booked", w.s.Snapshot().Reserved)
+	}
+}
+
+func TestScheduler_TakesALoadThatEndsWellAfterAll(t *testing.T) {
+	w := newWorld(t, nil, small("a"))
+	w.ask("a")
+	w.pass(5*time.Minute + second)
+	w.loaded("a", Loaded{})
+	w.ask("a")
+	w.expect(t, "load a", "refuse 1 load_failed", "stop load a", "run a [2]")
+	if len(w.s.crashes) > 0 {
+		t.Error("something is held against it")
+	}
+}
+
+// An engine that took four minutes to build may take forty the next time.
+func TestScheduler_GivesALoadTenTimesWhatItUsuallyTakes(t *testing.T) {
+	w := newWorld(t, nil, small("a"))
+	w.ask("a")
+	w.pass(4 * time.Minute)
+	w.loaded("a", Loaded{})
+	w.doneAll()
+	w.s.OnRetire(w.now, "a", EvictedOrder)
+	w.unloaded("a")
+	w.s.OnModel(w.now, small("a"))
+	w.s.OnMeasured(w.now, "a", Measured{LoadTime: 4 * time.Minute})
+	w.ask("a")
+	w.pass(40*time.Minute - ms)
+	w.expect(t, "load a", "run a [1]", "unload a unloaded", "load a")
+	w.pass(ms)
+	w.expect(t, "refuse 2 load_failed", "stop load a")
+}
+
+// Nobody is to blame the first time. The second time the model is left alone for as
+// long as an input that hangs.
+func TestScheduler_RefusesAModelWhoseLoadHasHungTwice(t *testing.T) {
+	w := newWorld(t, nil, small("a"), small("b"))
+	hang := func() {
+		w.ask("a")
+		w.pass(5 * time.Minute)
+		w.loaded("a", Loaded{Err: errStopped})
+		w.pass(2 * second)
+	}
+	hang()
+	w.ask("b") // it has not the device to itself
+	w.ask("a")
+	w.expect(t, "load a", "refuse 1 load_failed", "stop load a", "load b", "load a")
+	w.loaded("b", Loaded{})
+	w.doneAll()
+	w.pass(5 * time.Minute)
+	w.loaded("a", Loaded{Err: errStopped})
+	w.pass(10*time.Minute - ms)
+	w.expectRefused(t, w.ask("a"), RefusedLoad, fault.Unavailable, "given up 2 times")
+	w.pass(ms)
+	w.log = nil
+	w.ask("a")
+	w.loaded("a", Loaded{})
+	w.expect(t, "load a", "run a [5]")
+	if len(w.s.crashes) > 0 {
+		t.Error("something is still held against it")
+	}
+}
+
+func TestScheduler_SaysThatTheDeviceIsLostWhereALoadDoesNotStop(t *testing.T) {
+	w := newWorld(t, nil, small("a"))
+	w.ask("a")
+	w.pass(5*time.Minute + 30*second - ms)
+	w.expect(t, "load a", "refuse 1 load_failed", "stop load a")
+	w.pass(10 * time.Minute)
+	w.expect(t, "lost a")
+	if !slices.Equal(w.lost, []Key{HangKey("a")}) {
+		t.Errorf("%d keys are named, want that of the load", len(w.lost))
+	}
+	// The next process hears of it, and of another one that was lost so.
+	for count, want := range []string{1: "load a", 2: "refuse 1 load_failed"} {
+		if count > 0 {
+			next := newWorld(t, nil)
+			next.s.OnCrash(HangKey("a"), count, next.now)
+			next.s.OnModel(next.now, small("a"))
+			next.ask("a")
+			next.expect(t, want)
+		}
+	}
+}
+
+func TestScheduler_SaysThatTheDeviceIsLostWhereASessionDoesNotClose(t *testing.T) {
+	w := newWorld(t, nil, small("a"))
+	w.resident("a")
+	w.s.OnRetire(w.now, "a", EvictedOrder)
+	w.s.OnModel(w.now, small("a"))
+	id := w.ask("a")
+	w.pass(5 * time.Minute)
+	w.expectRefused(t, id, RefusedLoad, fault.Unavailable, "does not load: its last session has not closed for 5m0s")
+	w.pass(30 * second)
+	w.expect(t, "unload a unloaded", "refuse 2 load_failed", "lost a")
+	if len(w.lost) > 0 {
+		t.Error("somebody is to blame")
+	}
+	w.unloaded("a") // after all
+	w.ask("a")
+	w.expect(t, "load a")
+}
+
+func TestScheduler_WatchesNothingThatItIsToldNotTo(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.LoadLimit = 0 }, small("a"))
+	w.ask("a")
+	w.pass(24 * time.Hour)
+	w.expect(t, "load a")
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -164,9 +165,20 @@ func (w *world) Stop(r RunID) {
 	w.check()
 }
 
-func (w *world) Lost(m ModelID, ran []Key, _ time.Duration) {
+func (w *world) StopLoad(m ModelID) {
+	if st := w.state[m]; st != "loading" {
+		w.t.Fatalf("load of %s is stopped while it is %q", m, st)
+	}
+	w.note("stop load %s", m)
+	w.check()
+}
+
+func (w *world) Lost(m ModelID, why error, guilty []Key) {
+	if !errors.Is(why, inference.ErrDeviceLost) {
+		w.t.Fatalf("the device is lost by %v", why)
+	}
 	w.note("lost %s", m)
-	w.lost = append(w.lost, ran...)
+	w.lost = append(w.lost, guilty...)
 }
 
 func (w *world) Refuse(id RequestID, why Reason, err error) {

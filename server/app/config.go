@@ -20,6 +20,7 @@ type InferenceConfig struct {
 	Library         string            // path of ONNX Runtime; empty: looked for
 	CUDA            map[string]string // options of ONNX Runtime's CUDA provider
 	TensorRT        bool              // models run by TensorRT as far as it can
+	LoadTimeout     time.Duration     // for a model to load; 0: the default
 	MemoryBudget    int64             // bytes; 0: the device's default
 	CacheSize       int64             // bytes of results
 	Redis           string            // URL of the server that shares results; empty: none
@@ -43,6 +44,8 @@ func (c InferenceConfig) Validate() error {
 	switch {
 	case c.Models == "":
 		return fault.New(fault.Invalid, op, "--models: want a directory")
+	case c.LoadTimeout < 0:
+		return fault.New(fault.Invalid, op, "--load-timeout %s: want a time, or 0 for the default", c.LoadTimeout)
 	case c.MemoryBudget < 0:
 		return fault.New(fault.Invalid, op, "--memory-budget %d: want bytes", c.MemoryBudget)
 	case c.CacheSize < 0:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"focal/inference/host"
 	"focal/inference/ort"
@@ -60,7 +61,7 @@ func openInference(c InferenceConfig, metrics prometheus.Registerer, beside func
 		h.Budget, h.Slots = engine.CardBudget(), 0 // the host knows how many runs a card takes
 		h.Beside = nil
 	}
-	h.QueueLimit = c.Queue
+	h.QueueLimit, h.LoadLimit = c.Queue, c.loadLimit(h.LoadLimit)
 	h.Adapters = host.Adapters{Face: face.New, Foreground: foreground.New}
 	h.DefaultFace, h.DefaultForeground = c.FaceModel, c.ForegroundModel
 	h.Metrics, h.Reason = metrics, engine.Reason()
@@ -81,6 +82,21 @@ func openInference(c InferenceConfig, metrics prometheus.Registerer, beside func
 		return nil, err
 	}
 	return &Inference{Host: built, Engine: engine, Repository: repository, shared: shared}, nil
+}
+
+// buildLimit is how long TensorRT may take to build the engine of a model, which it
+// does while the model loads.
+const buildLimit = time.Hour
+
+// loadLimit is how long a model may take to load where usually it has so long.
+func (c InferenceConfig) loadLimit(usual time.Duration) time.Duration {
+	switch {
+	case c.LoadTimeout > 0:
+		return c.LoadTimeout
+	case c.TensorRT:
+		return buildLimit
+	}
+	return usual
 }
 
 // exitLost is the status of a process whose device is lost: EX_UNAVAILABLE of
