@@ -28,11 +28,12 @@ type card struct {
 	atOpen int64  // bytes of this process when only the context was there; -1: not known
 	pins   *pins
 	shares *shares
+
+	tensorRT int // the version that is open; 0: none
 }
 
 const (
 	providerLibrary = "libonnxruntime_providers_cuda.so"
-	tensorRTLibrary = "libonnxruntime_providers_tensorrt.so"
 	// getLibraries ends the sentences about what is missing.
 	getLibraries = "FOCAL_CUDA=on scripts/deps fetches it into .deps/lib/cuda"
 )
@@ -68,14 +69,20 @@ func findCard(c Config, onnxruntime string, index int) (*card, error) {
 	if err != nil {
 		lacks = append(lacks, err.Error())
 	}
-	runtime, err := openProvider(c, filepath.Dir(onnxruntime))
+	runtime, err := openProvider(filepath.Dir(onnxruntime))
 	if err != nil {
 		lacks = append(lacks, err.Error())
+	}
+	tensorRT := 0
+	if c.TensorRT {
+		if tensorRT, err = openTensorRT(filepath.Dir(onnxruntime)); err != nil {
+			lacks = append(lacks, err.Error())
+		}
 	}
 	if len(lacks) > 0 {
 		return nil, cannot(strings.Join(lacks, "; "))
 	}
-	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned), shares: newShares()}
+	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned), shares: newShares(), tensorRT: tensorRT}
 	found.read = func() (gpu.Reading, error) { return driver.Read(found.bus) }
 	if err := found.choose(runtime); err != nil {
 		return nil, cannot(err.Error())
@@ -88,7 +95,7 @@ func cannot(why string) error {
 }
 
 // openProvider opens what the CUDA provider needs, and returns the CUDA runtime.
-func openProvider(c Config, folder string) (cudart, error) {
+func openProvider(folder string) (cudart, error) {
 	// cuDNN is opened by the provider itself, and only by name.
 	provider := filepath.Join(folder, providerLibrary)
 	if !isFile(provider) {
@@ -98,29 +105,19 @@ func openProvider(c Config, folder string) (cudart, error) {
 	if err != nil {
 		return cudart{}, fmt.Errorf("%s cannot be read: %w", provider, err)
 	}
-	if err := unopened(missing, getLibraries); err != nil {
+	if err := unopened(missing); err != nil {
 		return cudart{}, err
 	}
 	runtime, ok := find(opened, "libcudart")
 	if !ok {
 		return cudart{}, fmt.Errorf("%s asks for no CUDA runtime", provider)
 	}
-	if !c.TensorRT {
-		return cudart{runtime}, nil
-	}
-	provider = filepath.Join(folder, tensorRTLibrary)
-	if !isFile(provider) {
-		return cudart{}, fmt.Errorf("the ONNX Runtime in %s has no TensorRT provider (%s): %s", folder, tensorRTLibrary, getLibraries)
-	}
-	if _, missing, err = preload(provider); err != nil {
-		return cudart{}, fmt.Errorf("%s cannot be read: %w", provider, err)
-	}
-	return cudart{runtime}, unopened(missing, "install TensorRT 10 for CUDA 13 where the loader finds it, or leave --tensorrt out")
+	return cudart{runtime}, nil
 }
 
 // unopened names libraries that were not found. The driver's is said to be the
 // driver's: no package of ours brings it.
-func unopened(missing []string, advice string) error {
+func unopened(missing []string) error {
 	var errs []string
 	var others []string
 	for _, name := range missing {
@@ -131,7 +128,7 @@ func unopened(missing []string, advice string) error {
 		}
 	}
 	if len(others) > 0 {
-		errs = append(errs, fmt.Sprintf("%s not found: %s", strings.Join(others, ", "), advice))
+		errs = append(errs, fmt.Sprintf("%s not found: %s", strings.Join(others, ", "), getLibraries))
 	}
 	if len(errs) == 0 {
 		return nil
@@ -263,35 +260,22 @@ func (c *card) use(o *onnx.SessionOptions, m models.Model, inputs []string) erro
 	)
 }
 
-// setCUDA hands options to the provider, which knows the keys and the card.
+// setCUDA hands options to the provider.
 func setCUDA(p *onnx.CUDAProviderOptions, options map[string]string) error {
-	if err := p.Update(options); err != nil {
-		kind := fault.Invalid
-		if strings.Contains(err.Error(), "CUDA failure") {
-			kind = fault.Unavailable
-		}
-		return fault.New(kind, "ort.Options", "options of the CUDA provider (--cuda-option, session.cuda) %s: %s", written(options), words(err))
-	}
-	return nil
+	return refused("the CUDA provider (--cuda-option, session.cuda)", options, p.Update(options))
 }
 
-func (c *card) useTensorRT(o *onnx.SessionOptions, m models.Model, inputs []string) error {
-	if err := checkOptions("session.tensorrt of the manifest", m.Session.TensorRT); err != nil {
-		return err
+// refused is what a provider said of options: it knows the keys, and looks for the
+// card.
+func refused(provider string, options map[string]string, err error) error {
+	if err == nil {
+		return nil
 	}
-	options, err := c.tensorRTOptions(m, inputs)
-	if err != nil {
-		return err
+	kind := fault.Invalid
+	if strings.Contains(err.Error(), "CUDA failure") {
+		kind = fault.Unavailable
 	}
-	p, err := onnx.NewTensorRTProviderOptions()
-	if err != nil {
-		return err
-	}
-	defer p.Destroy()
-	if err := p.Update(options); err != nil {
-		return fault.New(fault.Invalid, "ort.Options", "options of the TensorRT provider (session.tensorrt) %s: %s", written(options), words(err))
-	}
-	return o.AppendExecutionProviderTensorRT(p)
+	return fault.New(kind, "ort.Options", "options of %s %s: %s", provider, written(options), words(err))
 }
 
 // used is what the models of this process hold on the card, or -1.

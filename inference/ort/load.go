@@ -236,6 +236,9 @@ func (e *Engine) open(m models.Model, inputs, outputs []string) (*onnx.DynamicAd
 	}
 	defer e.free(options)
 	c, err := open(m, inputs, outputs, options)
+	if err != nil && e.card != nil && e.card.unread(err) {
+		c, err = open(m, inputs, outputs, options)
+	}
 	if err != nil {
 		return nil, classify("ort.Load", fault.Corrupt, err)
 	}

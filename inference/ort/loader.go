@@ -12,11 +12,15 @@ package ort
 //   return library;
 // }
 //
-// // What is called of libcudart; NO_SYMBOL is none of its error codes.
+// // What is called of libcudart and TensorRT; NO_SYMBOL is none of its error codes.
 // enum { NO_SYMBOL = -1 };
 // static int cuda_number(void *library, const char *name, int *n) {
 //   int (*f)(int *) = (int (*)(int *))dlsym(library, name);
 //   return f == NULL ? NO_SYMBOL : f(n);
+// }
+// static int constant(void *library, const char *name) {
+//   int (*f)(void) = (int (*)(void))dlsym(library, name);
+//   return f == NULL ? NO_SYMBOL : f();
 // }
 // static int cuda_bus(void *library, char *out, int size, int device) {
 //   int (*f)(char *, int, int) = (int (*)(char *, int, int))dlsym(library, "cudaDeviceGetPCIBusId");
@@ -55,6 +59,13 @@ func openLibrary(path string) (library, error) {
 		return library{}, errors.New(C.GoString(why))
 	}
 	return library{handle}, nil
+}
+
+// constant calls a function that takes nothing and returns an int; -1: there is none.
+func (l library) constant(function string) int {
+	name := C.CString(function)
+	defer C.free(unsafe.Pointer(name))
+	return int(C.constant(l.handle, name))
 }
 
 // needs lists the libraries that the one at path is linked with.

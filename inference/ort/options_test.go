@@ -32,35 +32,6 @@ func TestOptions_RefusesWhatWouldBreakTheEngine(t *testing.T) {
 	}
 }
 
-// The shapes are those of RetinaFace's canvases and of a U²-Net whose sides the
-// recipe gives.
-func TestTensorRT_BuildsForEveryShapeThatCanCome(t *testing.T) {
-	c := &card{config: Config{EngineCache: "/engines"}}
-	free := models.Model{Manifest: models.Manifest{Name: "face", MaxBatch: 8, Canvases: models.Canvases{Step: 256, Max: 1024},
-		Inputs: []models.Port{{Name: "input", Shape: []int64{-1, 3, -1, -1}}}}}
-	fixed := models.Model{Manifest: models.Manifest{Name: "mask", MaxBatch: 4, Recipe: models.Recipe{Width: 320, Height: 320},
-		Inputs: []models.Port{{Name: "input", Shape: []int64{-1, 3, -1, -1}}}}}
-	fixed.Session.TensorRT = map[string]string{"trt_fp16_enable": "1"}
-	for _, step := range []struct {
-		m    models.Model
-		want []string
-	}{
-		{free, []string{"trt_profile_min_shapes=x:1x3x256x256", "trt_profile_max_shapes=x:8x3x1024x1024", "trt_engine_cache_path=/engines"}},
-		{fixed, []string{"trt_profile_min_shapes=x:1x3x320x320", "trt_profile_max_shapes=x:4x3x320x320", "trt_fp16_enable=1"}},
-	} {
-		options, err := c.tensorRTOptions(step.m, []string{"x"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := strings.Fields(written(options))
-		for _, want := range step.want {
-			if !slices.Contains(got, want) {
-				t.Errorf("%s: %s is not in %v", step.m.Name, want, got)
-			}
-		}
-	}
-}
-
 // What ONNX Runtime says, from its source: the numbers are cuda.h's.
 func TestClassify_ErrorsOfACard(t *testing.T) {
 	for text, want := range map[string]fault.Kind{

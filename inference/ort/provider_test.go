@@ -4,6 +4,7 @@ package ort
 
 import (
 	"flag"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	onnx "github.com/yalue/onnxruntime_go"
 
 	"focal/core/fault"
+	"focal/core/pixel"
 	"focal/models"
 )
 
@@ -56,6 +58,76 @@ func TestProvider_KnowsOurOptionsAndRefusesOthersByName(t *testing.T) {
 	t.Log(err)
 	if err == nil {
 		t.Error("a model ran on no card")
+	}
+}
+
+// The TensorRT provider on a stand-in for TensorRT, after the test above has opened
+// CUDA: it too knows our options, and looks for a card before it builds anything.
+func TestProvider_TensorRTKnowsOurOptionsAndRefusesOthersByName(t *testing.T) {
+	source, err := os.ReadFile(filepath.Join("testdata", "tensorrt.c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"libnvinfer.so.10", "libnvonnxparser.so.10"} {
+		if _, err := openLibrary(build(t, t.TempDir(), name, string(source))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &card{budget: 1 << 30, name: "none", config: Config{TensorRT: true, EngineCache: t.TempDir()}}
+	if c.tensorRT, err = openTensorRT(filepath.Dir(flag.Lookup("library").Value.String())); err != nil || c.tensorRT != 101401 {
+		t.Fatalf("release %d, %v", c.tensorRT, err)
+	}
+	m := models.Model{Manifest: models.Manifest{Name: "face", MaxBatch: 8, Canvases: models.Canvases{Step: 256, Max: 1024},
+		Inputs: []models.Port{{Name: "input", Shape: []int64{-1, 3, -1, -1}}}}, File: pixel.Digest{1}}
+	update := func(change map[string]string) error {
+		p, err := onnx.NewTensorRTProviderOptions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Destroy()
+		m.Session.TensorRT = change
+		options, err := c.tensorRTOptions(m, []string{"x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(options, "device_id")
+		return setTensorRT(p, options)
+	}
+	if err := update(map[string]string{"trt_fp16_enable": "1", "trt_builder_optimization_level": "3"}); err != nil {
+		t.Errorf("options of the provider are refused: %v", err)
+	}
+	for key, value := range map[string]string{"trt_fp16_enabel": "1", "trt_fp16_enable": "perhaps"} {
+		err := update(map[string]string{key: value})
+		t.Log(err)
+		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "session.tensorrt") || !strings.Contains(err.Error(), key+"="+value) {
+			t.Errorf("%s: got %v", key, err)
+		}
+	}
+	// With the number of the card the provider looks for it at once, without it when a
+	// session comes, having asked TensorRT for its plugins.
+	o, err := onnx.NewSessionOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Destroy()
+	m.Session.TensorRT = nil
+	if err := c.useTensorRT(o, m, []string{"x"}); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("got %v, want no card", err)
+	}
+	p, err := onnx.NewTensorRTProviderOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Destroy()
+	if err = o.AppendExecutionProviderTensorRT(p); err == nil {
+		_, err = onnx.NewDynamicAdvancedSessionWithONNXData(identity(), []string{"x"}, []string{"y"}, o)
+	}
+	t.Log(err)
+	if err == nil || !strings.Contains(err.Error(), "CUDA") {
+		t.Errorf("got %v, want no card", err)
+	}
+	if folders, _ := os.ReadDir(c.config.EngineCache); len(folders) != 1 || folders[0].Name() != "10.14.1-none" {
+		t.Errorf("%v in the folder of engines", folders)
 	}
 }
 

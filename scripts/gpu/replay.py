@@ -7,7 +7,8 @@ Every FROM becomes a copy of the bare system in BASE, the golang image with this
 machine's Go; RUN runs in it by chroot, as root, with this machine's settings for
 proxies and registries. NAME=VALUE is a build argument. When all steps are done the
 entry point is started as the image's user, and its health check asked until it
-says yes. Prints the size of the last folder.
+says yes. Prints the size of the last folder, and what a registry would store of it: no
+image may take more than MOST.
 """
 import json
 import os
@@ -21,6 +22,8 @@ import time
 
 # What a container engine would be told of the machine's network.
 PASSED = re.compile(r"^(https?_proxy|no_proxy|PIP_.*|NPM_CONFIG_.*|GOPROXY|GONOSUMDB|GOSUMDB|GONOSUMCHECK|GOFLAGS|SSL_CERT_.*|REQUESTS_CA_BUNDLE)$", re.I)
+
+MOST = 2.5e9  # bytes, compressed
 
 
 def say(text):
@@ -145,8 +148,24 @@ def replay(path, context, roots, base, arguments):
     finally:
         for s in stages.values():
             s.unmount()
-    size = subprocess.run(["du", "-sm", "--exclude=proc", "--exclude=dev", stage.root], capture_output=True, text=True).stdout.split()[0]
-    print(f"{path.name}: works, {size} MB unpacked")
+    unpacked = subprocess.run(["du", "-sm", "--exclude=proc", "--exclude=dev", stage.root], capture_output=True, text=True).stdout.split()[0]
+    packed = compressed(stage.root)
+    print(f"{path.name}: works, {unpacked} MB unpacked, {packed / 1e6:.0f} MB compressed", flush=True)
+    if packed > MOST:
+        sys.exit(f"replay: {path.name} takes more than {MOST / 1e6:.0f} MB compressed")
+
+
+def compressed(root):
+    """The bytes of a folder as layers are stored: tar and gzip, at its usual level."""
+    tar = subprocess.Popen(["tar", "-C", root, "--exclude=./proc/*", "--exclude=./dev/*", "-cf", "-", "."], stdout=subprocess.PIPE)
+    gzip = subprocess.Popen([shutil.which("pigz") or "gzip", "-6"], stdin=tar.stdout, stdout=subprocess.PIPE)
+    tar.stdout.close()
+    size = 0
+    while block := gzip.stdout.read(1 << 20):
+        size += len(block)
+    if tar.wait() or gzip.wait():
+        sys.exit(f"replay: {root} cannot be packed")
+    return size
 
 
 def start(stage, last):
