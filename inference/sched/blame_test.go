@@ -12,15 +12,11 @@ var (
 	other  = RunKey("a", []byte("other"))
 )
 
-// crashed says that processes ended while key was on the device, the last one
-// just now.
-func (w *world) crashed(key Key, count int) { w.s.OnCrash(key, count, w.now) }
-
 func TestKeys_TellEverythingApart(t *testing.T) {
 	seen := map[Key]string{}
 	for name, k := range map[string]Key{
 		"run": RunKey("a", []byte("x")), "run other": RunKey("a", []byte("y")), "run elsewhere": RunKey("b", []byte("x")),
-		"load": LoadKey("a"), "load other": LoadKey("b"), "run nothing": RunKey("a", nil),
+		"load": LoadKey("a"), "load other": LoadKey("b"), "hang": HangKey("a"), "run nothing": RunKey("a", nil),
 		"probe": ProbeKey("a", "c", 2), "probe more": ProbeKey("a", "c", 3), "probe other": ProbeKey("a", "d", 2),
 	} {
 		if k == (Key{}) || seen[k] != "" {

@@ -7,9 +7,9 @@ import (
 	"focal/core/fault"
 )
 
-// invite asks for a guest of model a who has so much time.
-func (w *world) invite(key byte, within time.Duration) (Reason, error) {
-	return w.s.OnAsk(w.now, Request{Model: "a", Key: Key{key}, Deadline: w.now.Add(within)})
+// guest asks for a guest of model a who has so much time.
+func (w *world) guest(key byte, within time.Duration) (Reason, error) {
+	return w.invite(Request{Model: "a", Key: Key{key}, Deadline: w.now.Add(within)})
 }
 
 // guests is a world of one model whose runs of one item take 100 ms.
@@ -27,15 +27,15 @@ func guests(t *testing.T, change func(*Config)) *world {
 func TestScheduler_RefusesBeforeDecodingWhoWouldWaitForThoseWhoAreDecoded(t *testing.T) {
 	w := guests(t, nil)
 	for _, key := range []byte{1, 2, 2} { // whoever asks again does not wait for himself
-		if _, err := w.invite(key, 250*ms); err != nil {
+		if _, err := w.guest(key, 250*ms); err != nil {
 			t.Fatalf("guest %d: %v", key, err)
 		}
 	}
 	// Two guests and himself are 300 ms.
-	if why, err := w.invite(3, 250*ms); why != RefusedLate || fault.RetryAfter(err) != 50*ms {
+	if why, err := w.guest(3, 250*ms); why != RefusedLate || fault.RetryAfter(err) != 50*ms {
 		t.Fatalf("the third: %s, %v", why, err)
 	}
-	if _, err := w.invite(4, 300*ms); err != nil {
+	if _, err := w.guest(4, 300*ms); err != nil {
 		t.Fatalf("he who was refused is still in the line: %v", err)
 	}
 	// Who was let in first is not refused because of those after him.
@@ -51,7 +51,7 @@ func TestScheduler_RefusesAGuestOnlyWhenTheLineHasGrownBeyondHisGrace(t *testing
 		want   bool
 	}{{240 * ms, true}, {239 * ms, false}} { // 300 ms are a quarter more than 240
 		w := guests(t, nil)
-		if _, err := w.invite(1, tt.within); err != nil {
+		if _, err := w.guest(1, tt.within); err != nil {
 			t.Fatal(err)
 		}
 		w.ask("a") // two who ask nobody before they come: one runs, one waits
@@ -65,22 +65,22 @@ func TestScheduler_RefusesAGuestOnlyWhenTheLineHasGrownBeyondHisGrace(t *testing
 
 func TestScheduler_ForgetsGuestsWhoDoNotCome(t *testing.T) {
 	w := guests(t, nil)
-	if _, err := w.invite(1, second); err != nil {
+	if _, err := w.guest(1, second); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(50 * ms)
 	w.arrive(Request{Model: "a", Key: Key{1}}) // 50 ms: others have 200
 	w.pass(100 * ms)
 	w.doneAll()
-	if _, err := w.invite(2, second); err != nil {
+	if _, err := w.guest(2, second); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(200 * ms)
-	if why, err := w.invite(3, 150*ms); why != RefusedLate {
+	if why, err := w.guest(3, 150*ms); why != RefusedLate {
 		t.Fatalf("after 200 ms he may still come: %s, %v", why, err)
 	}
 	w.pass(ms)
-	if _, err := w.invite(3, 150*ms); err != nil {
+	if _, err := w.guest(3, 150*ms); err != nil {
 		t.Fatalf("after 201 ms he does not come: %v", err)
 	}
 }
@@ -88,11 +88,11 @@ func TestScheduler_ForgetsGuestsWhoDoNotCome(t *testing.T) {
 func TestScheduler_CountsGuestsAgainstTheQueueLimit(t *testing.T) {
 	w := guests(t, func(c *Config) { c.QueueLimit = 2 })
 	for key := range byte(2) {
-		if _, err := w.invite(key+1, time.Minute); err != nil {
+		if _, err := w.guest(key+1, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if why, err := w.invite(3, time.Minute); why != RefusedFull || !fault.Is(err, fault.Busy) {
+	if why, err := w.guest(3, time.Minute); why != RefusedFull || !fault.Is(err, fault.Busy) {
 		t.Fatalf("got %s, %v", why, err)
 	}
 }

@@ -322,8 +322,8 @@ func (s *Scheduler) settle(now time.Time) {
 	s.expire(now) // 1
 	s.watch(now)
 	s.watchLoads(now)
-	s.evictSick(now)
 	s.tendClaim(now)   // 2
+	s.evictSick(now)   // 1, unless the claim has sent it away already
 	s.evictUnused(now) // 3
 	s.forgetRetired()  // 4
 	s.tune(now)        // 5

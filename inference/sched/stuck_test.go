@@ -121,6 +121,21 @@ func TestScheduler_RefusesWhatHasHungTwice(t *testing.T) {
 	w.expect(t, "stop 6", "refuse 6 stuck", "unload a stuck", "run b [7]", "refuse 8 crashed", "load a")
 }
 
+// A model whose run hangs may be on its way out for another: it leaves once.
+func TestScheduler_SendsAwayOnceWhatIsBothStuckAndInTheWay(t *testing.T) {
+	w := newWorld(t, watched, large("a"), large("b"))
+	w.resident("a")
+	stuck := w.ask("a")
+	w.pass(second)
+	w.ask("b") // a is drained for it
+	w.pass(9 * second)
+	w.expect(t, "run a [2]", "stop 2")
+	w.done(2, Done{Err: errStopped})
+	w.expectRefused(t, stuck, RefusedStuck, fault.Timeout, "stopped after 10s")
+	w.unloaded("a")
+	w.expect(t, "refuse 2 stuck", "unload a memory", "load b")
+}
+
 func TestScheduler_BlamesNobodyOfABatchThatHangs(t *testing.T) {
 	w := newWorld(t, func(c *Config) { watched(c); c.Slots = 1 }, small("a"))
 	w.resident("a")

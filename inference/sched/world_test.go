@@ -51,7 +51,9 @@ type world struct {
 	answered map[RequestID]bool
 	replaced map[ModelID]ModelID
 	lost     []Key
-	waited   time.Duration // longest from arrival to the start of a run
+	events   map[string]bool   // that have been sent
+	stopped  func(what string) // hears what is asked to stop, as an engine calls it; may be nil
+	waited   time.Duration     // longest from arrival to the start of a run
 	lastID   RequestID
 }
 
@@ -66,7 +68,7 @@ func newWorld(t rapid.TB, change func(*Config), specs ...Spec) *world {
 	w := &world{
 		t: t, now: start, budget: cfg.Budget, state: map[ModelID]string{}, runs: map[RunID]batchRun{},
 		open: map[RequestID]time.Time{}, refused: map[RequestID]refusal{}, answered: map[RequestID]bool{},
-		orders: map[RequestID]ModelID{}, replaced: map[ModelID]ModelID{},
+		orders: map[RequestID]ModelID{}, replaced: map[ModelID]ModelID{}, events: map[string]bool{},
 	}
 	s, err := New(cfg, w)
 	if err != nil {
@@ -77,9 +79,15 @@ func newWorld(t rapid.TB, change func(*Config), specs ...Spec) *world {
 		if spec.Name == "" {
 			spec.Name = string(spec.ID)
 		}
-		s.OnModel(w.now, spec)
+		w.declare(spec)
 	}
 	return w
+}
+
+// sent notes that an event was, and checks what holds after every one.
+func (w *world) sent(event string) {
+	w.events[event] = true
+	w.check()
 }
 
 func (w *world) note(format string, args ...any) {
@@ -163,6 +171,9 @@ func (w *world) Stop(r RunID) {
 	}
 	w.note("stop %d", r)
 	w.check()
+	if w.stopped != nil {
+		w.stopped(fmt.Sprintf("run %d", r))
+	}
 }
 
 func (w *world) StopLoad(m ModelID) {
@@ -171,6 +182,9 @@ func (w *world) StopLoad(m ModelID) {
 	}
 	w.note("stop load %s", m)
 	w.check()
+	if w.stopped != nil {
+		w.stopped("load " + string(m))
+	}
 }
 
 func (w *world) Lost(m ModelID, why error, guilty []Key) {
@@ -276,7 +290,7 @@ func (w *world) arrive(r Request) RequestID {
 		w.orders[r.ID] = r.Model
 	}
 	w.s.OnArrive(w.now, r)
-	w.check()
+	w.sent("OnArrive")
 	return r.ID
 }
 
@@ -287,14 +301,65 @@ func (w *world) cancel(id RequestID) bool {
 	if gone {
 		w.answer(id)
 	}
-	w.check()
+	w.sent("OnCancel")
 	return gone
+}
+
+func (w *world) declare(spec Spec) {
+	w.s.OnModel(w.now, spec)
+	w.sent("OnModel")
+}
+
+func (w *world) retire(m ModelID) {
+	w.s.OnRetire(w.now, m, EvictedOrder)
+	w.sent("OnRetire")
+}
+
+func (w *world) measured(m ModelID, l Measured) {
+	w.s.OnMeasured(w.now, m, l)
+	w.sent("OnMeasured")
+}
+
+func (w *world) reading(used int64) {
+	w.s.OnReading(w.now, used)
+	w.sent("OnReading")
+}
+
+func (w *world) free(bytes int64) {
+	w.s.OnFree(w.now, bytes)
+	w.sent("OnFree")
+}
+
+func (w *world) beside(bytes int64) {
+	w.s.OnBeside(w.now, bytes)
+	w.sent("OnBeside")
+}
+
+func (w *world) invite(r Request) (Reason, error) {
+	defer w.sent("OnAsk")
+	return w.s.OnAsk(w.now, r)
+}
+
+// away checks besides that who does not come is no guest any more.
+func (w *world) away(key Key) {
+	w.s.OnAway(key)
+	if w.s.guest(key) >= 0 {
+		w.t.Fatal("who does not come is waited for")
+	}
+	w.sent("OnAway")
+}
+
+// crashed says that processes ended while key was on the device, the last one
+// just now.
+func (w *world) crashed(key Key, count int) {
+	w.s.OnCrash(key, count, w.now)
+	w.sent("OnCrash")
 }
 
 func (w *world) version(old ModelID, next Spec) {
 	delete(w.replaced, next.ID)
 	w.s.OnVersion(w.now, old, next)
-	w.check()
+	w.sent("OnVersion")
 }
 
 func (w *world) loaded(m ModelID, l Loaded) {
@@ -306,7 +371,7 @@ func (w *world) loaded(m ModelID, l Loaded) {
 		delete(w.state, m)
 	}
 	w.s.OnLoaded(w.now, m, l)
-	w.check()
+	w.sent("OnLoaded")
 }
 
 func (w *world) unloaded(m ModelID) {
@@ -315,7 +380,7 @@ func (w *world) unloaded(m ModelID) {
 	}
 	delete(w.state, m)
 	w.s.OnUnloaded(w.now, m)
-	w.check()
+	w.sent("OnUnloaded")
 }
 
 func (w *world) done(r RunID, d Done) {
@@ -330,7 +395,7 @@ func (w *world) done(r RunID, d Done) {
 		}
 	}
 	w.s.OnDone(w.now, r, d)
-	w.check()
+	w.sent("OnDone")
 }
 
 // doneAll ends every run that is under way well, in order.
@@ -356,7 +421,7 @@ func (w *world) pass(d time.Duration) {
 			w.now = wake
 		}
 		w.s.OnTick(w.now)
-		w.check()
+		w.sent("OnTick")
 		if next := w.s.NextWake(); !next.IsZero() && !next.After(w.now) {
 			w.t.Fatalf("woken at %s, asks to be woken at %s", w.now.Sub(start), next.Sub(start))
 		}
@@ -381,10 +446,14 @@ type engine struct {
 	rng     *rand.Rand
 	due     map[string]time.Time // "load a", "unload a", "run 7"
 	failing float64
+	hanging float64         // of loads and runs, so many end only when they are asked to stop
+	hung    map[string]bool // those that have been
 }
 
 func newEngine(w *world, seed uint64) *engine {
-	return &engine{world: w, rng: rand.New(rand.NewPCG(seed, 1)), due: map[string]time.Time{}}
+	e := &engine{world: w, rng: rand.New(rand.NewPCG(seed, 1)), due: map[string]time.Time{}, hung: map[string]bool{}}
+	w.stopped = func(what string) { e.due[what], e.hung[what] = e.now.Add(20*time.Millisecond), true }
+	return e
 }
 
 // schedule gives everything that has been started since an end.
@@ -403,9 +472,13 @@ func (e *engine) schedule() {
 }
 
 func (e *engine) dueIn(what string, ms int) {
-	if _, ok := e.due[what]; !ok {
-		e.due[what] = e.now.Add(time.Duration(ms) * time.Millisecond)
+	if _, ok := e.due[what]; ok {
+		return
 	}
+	if e.hanging > 0 && what[0] != 'u' && e.rng.Float64() < e.hanging {
+		ms = 1e9
+	}
+	e.due[what] = e.now.Add(time.Duration(ms) * time.Millisecond)
 }
 
 // next returns the earliest thing that is due.
@@ -449,6 +522,10 @@ func (e *engine) finish(what string) {
 		if e.rng.IntN(2) == 0 {
 			err = fault.New(fault.Busy, "test", "out of memory")
 		}
+	}
+	if e.hung[what] {
+		delete(e.hung, what)
+		err = errStopped
 	}
 	switch {
 	case scan(what, "run %d", &id):
