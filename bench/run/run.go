@@ -35,7 +35,6 @@ import (
 type House struct {
 	inference *app.Inference
 	pictures  *pipeline.Pipeline
-	before    int64 // taken of the card when it was opened
 }
 
 // Open builds it, once per process; libvips must be open. Nothing that is found
@@ -50,7 +49,7 @@ func Open(c app.InferenceConfig, pictures pipeline.Config) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &House{i, p, i.Engine.Held()}, nil
+	return &House{i, p}, nil
 }
 
 // Close unloads the models.
@@ -96,16 +95,7 @@ func (m member) Origin() Origin { return Origin{m.model.TrainedOn, m.model.Tuned
 
 // Memory is that of this process, and what is booked for the model.
 func (m member) Memory(ctx context.Context) Memory {
-	return Memory{Resident: peak("self"), Booked: m.house.booked(ctx, m.model.Name), Device: m.house.taken()}
-}
-
-// taken is what models hold of a card, as it reads; 0 on the CPU.
-func (h *House) taken() int64 {
-	now := h.inference.Engine.Held()
-	if h.Provider() == "cpu" || now < 0 || h.before < 0 {
-		return 0
-	}
-	return max(0, now-h.before)
+	return Memory{Resident: peak("self"), Booked: m.house.booked(ctx, m.model.Name), Device: max(0, m.house.inference.Engine.Grown())}
 }
 
 // fileSize is that of a model's weights, 0 where it is not known.

@@ -48,6 +48,7 @@ type Engine struct {
 	counts  map[string]*Counts
 	used    int64
 	memory  int64 // -1: not known
+	untold  bool
 	lent    int
 }
 
@@ -105,11 +106,22 @@ func (e *Engine) Device() string { return e.provider }
 // Runtime names the fake.
 func (e *Engine) Runtime() string { return "fake" }
 
-// Used returns the bytes that the loaded sessions hold.
+// Used returns the bytes that the loaded sessions hold, or -1 after Untold.
 func (e *Engine) Used() int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.untold {
+		return -1
+	}
 	return e.used
+}
+
+// Untold has the engine not know what it holds, as on a card whose driver does not
+// tell processes apart.
+func (e *Engine) Untold() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.untold = true
 }
 
 // SetMemory says how many bytes the device has for this process, other ones'

@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"focal/core/fault"
 	"focal/inference"
 	"focal/inference/fake"
@@ -12,35 +14,46 @@ import (
 )
 
 func TestHost_ShrinksToWhatAnotherProcessLeavesOfTheCard(t *testing.T) {
-	open(t, nil, func(t *testing.T, h *house) {
-		h.engine.Set("detector", fake.Script{Rest: 100})
-		h.engine.Set("cutter", fake.Script{Rest: 100})
-		h.engine.SetMemory(5000)
-		h.faces(photo(1, 80))
-		cut := func(n byte) error {
-			_, err := h.Foreground(t.Context(), inference.ForegroundRequest{Subject: photo(n, 80)})
-			return err
-		}
-		// Another process takes nearly all: what is loaded goes on, and the other
-		// model takes its place.
-		h.engine.SetMemory(120)
-		time.Sleep(2 * h.cfg.ReadEvery)
-		h.faces(photo(2, 80))
-		if err := cut(1); err != nil {
-			t.Fatal(err)
-		}
-		if c := h.engine.Counts("detector"); c.Closes != 1 {
-			t.Fatalf("%+v: want it to have left, there is no room for both", c)
-		}
-		// It takes what we held as well.
-		h.engine.SetMemory(100)
-		time.Sleep(2 * h.cfg.ReadEvery)
-		_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(3, 80)})
-		expectKind(t, err, fault.Busy, "other processes have left 100 bytes")
-		h.engine.SetMemory(5000)
-		time.Sleep(2 * h.cfg.ReadEvery)
-		h.faces(photo(3, 80))
+	t.Run("told apart", func(t *testing.T) { open(t, nil, shrinks) })
+	t.Run("not told apart", func(t *testing.T) {
+		open(t, nil, func(t *testing.T, h *house) {
+			h.engine.Untold()
+			shrinks(t, h)
+			if n, err := testutil.GatherAndCount(h.reg, "focal_memory_used_bytes"); err != nil || n != 0 {
+				t.Errorf("%d readings of what nobody knows, %v", n, err)
+			}
+		})
 	})
+}
+
+func shrinks(t *testing.T, h *house) {
+	h.engine.Set("detector", fake.Script{Rest: 100})
+	h.engine.Set("cutter", fake.Script{Rest: 100})
+	h.engine.SetMemory(5000)
+	h.faces(photo(1, 80))
+	cut := func(n byte) error {
+		_, err := h.Foreground(t.Context(), inference.ForegroundRequest{Subject: photo(n, 80)})
+		return err
+	}
+	// Another process takes nearly all: what is loaded goes on, and the other
+	// model takes its place.
+	h.engine.SetMemory(120)
+	time.Sleep(2 * h.cfg.ReadEvery)
+	h.faces(photo(2, 80))
+	if err := cut(1); err != nil {
+		t.Fatal(err)
+	}
+	if c := h.engine.Counts("detector"); c.Closes != 1 {
+		t.Fatalf("%+v: want it to have left, there is no room for both", c)
+	}
+	// It takes what we held as well.
+	h.engine.SetMemory(100)
+	time.Sleep(2 * h.cfg.ReadEvery)
+	_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(3, 80)})
+	expectKind(t, err, fault.Busy, "other processes have left 100 bytes")
+	h.engine.SetMemory(5000)
+	time.Sleep(2 * h.cfg.ReadEvery)
+	h.faces(photo(3, 80))
 }
 
 // The card has memory for two pictures at a time, and then for none.

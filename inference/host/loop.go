@@ -317,9 +317,7 @@ func read(engine inference.Engine) reading {
 
 // reading passes on what the device has said.
 func (l *loop) reading(now time.Time, r reading) {
-	if r.used >= 0 {
-		l.sched.OnReading(now, r.used)
-	}
+	l.sched.OnReading(now, r.used)
 	if r.free >= 0 {
 		l.sched.OnFree(now, r.free)
 	}

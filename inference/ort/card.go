@@ -25,7 +25,9 @@ type card struct {
 	read   func() (gpu.Reading, error)
 	arena  string // of a session, as ONNX Runtime calls it
 	budget int64  // bytes that one session's arena may take
-	atOpen int64  // bytes of this process when only the context was there; -1: not known
+	told   bool   // the driver tells this process from others
+	atOpen int64  // taken when only the context was there
+	others others
 	pins   *pins
 	shares *shares
 
@@ -194,10 +196,7 @@ func (c *card) start() error {
 	if c.config.CardMemory == 0 {
 		c.budget = r.Free / 10 * 8
 	}
-	c.atOpen = r.Ours
-	if r.Ours < 0 {
-		c.atOpen = r.Total - r.Free
-	}
+	c.open(r)
 	return nil
 }
 
@@ -276,35 +275,4 @@ func refused(provider string, options map[string]string, err error) error {
 		kind = fault.Unavailable
 	}
 	return fault.New(kind, "ort.Options", "options of %s %s: %s", provider, written(options), words(err))
-}
-
-// used is what the models of this process hold on the card, or -1.
-func (c *card) used() int64 {
-	r, err := c.read()
-	if err != nil || r.Ours < 0 {
-		return -1
-	}
-	return max(0, r.Ours-c.atOpen)
-}
-
-// taken is used, or where the driver does not tell processes apart, all that
-// is taken of the card: a difference of two is right while nobody else moves.
-func (c *card) taken() int64 {
-	r, err := c.read()
-	switch {
-	case err != nil:
-		return -1
-	case r.Ours < 0:
-		return r.Total - r.Free
-	}
-	return r.Ours
-}
-
-// free is what nobody holds, or -1.
-func (c *card) free() int64 {
-	r, err := c.read()
-	if err != nil {
-		return -1
-	}
-	return r.Free
 }

@@ -118,6 +118,7 @@ func TestCard_CopiesNothingThatIsLent(t *testing.T) {
 // take 40, 60 and nothing.
 func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 	taken := []int64{
+		100,      // the card is opened
 		100, 140, // first shape
 		140, 200, // second, with an arena of its own
 		200, 200, // third, which took nothing that is seen
@@ -143,10 +144,72 @@ func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 	}
 }
 
+// As in a container with processes of its own, with a process beside it: what is
+// measured by differences would be that one's.
+func TestCard_MeasuresNothingWhereAnotherProcessMoves(t *testing.T) {
+	used := int64(100 << 20)
+	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading {
+		used += 1 << 20 // by each reading: the run's own
+		return gpu.Reading{Total: 80 << 30, Free: 80<<30 - used, Ours: -1}
+	}, &pinned{})
+	held := func(batch int64) int64 {
+		t.Helper()
+		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, batch, 3, 240, 320)}, inference.Room{Run: 1, All: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	e := fake.Engine()
+	if got := held(1); got != 1<<20 {
+		t.Errorf("alone: %d, want what the card had less after it", got)
+	}
+	if got := e.Used(); got != -1 {
+		t.Errorf("%d used: want it not to be known", got)
+	}
+	e.Free()
+	used += 1 << 30 // between two readings, and a run between them too
+	held(2)
+	e.Free()
+	if got := held(3); got != 1<<20 {
+		t.Errorf("after growth that may be its own: %d", got)
+	}
+	e.Free()
+	used += 1 << 30
+	if free := e.Free(); free>>30 != 77 {
+		t.Errorf("%d free, want what is free of the card whoever holds the rest", free)
+	}
+	if got := held(4); got != 0 {
+		t.Errorf("beside another process that moves: %d, want it not to be known", got)
+	}
+	if got := e.Grown(); got>>30 != 2 {
+		t.Errorf("grown by %d since it was opened, want 2 GiB", got)
+	}
+}
+
+// A driver that tells processes apart at first, or only later: a difference of two
+// kinds of reading would be the whole card's.
+func TestCard_NeverMixesTwoKindsOfReading(t *testing.T) {
+	for _, kind := range []struct{ open, later, used int64 }{{50, -1, -1}, {-1, 50, -1}, {50, 80, 30}} {
+		ours := kind.open
+		fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading { return gpu.Reading{Total: 9000, Free: 1000, Ours: ours} }, &pinned{})
+		ours = kind.later
+		if got := fake.Engine().Used(); got != kind.used {
+			t.Errorf("%+v: %d used", kind, got)
+		}
+		_, held, err := fake.RunMeasured(t.Context(), []models.Tensor{noise(1, 1, 3, 240, 320)}, inference.Room{Run: 1, All: 10})
+		if err != nil || held != 0 {
+			t.Errorf("%+v: a run held %d, %v", kind, held, err)
+		}
+	}
+}
+
 // Two models whose runs keep 60 each, in 100 bytes: each takes it from the other.
 func TestCard_SessionsGiveBackWhatTheBooksHaveNoRoomFor(t *testing.T) {
-	read := func() gpu.Reading { return gpu.Reading{Total: 1000, Free: 500, Ours: 300} }
+	ours := int64(0)
+	read := func() gpu.Reading { return gpu.Reading{Total: 1000, Free: 500, Ours: ours} }
 	a := onFakeCard(t, "ultralight_rfb_320", read, &pinned{})
+	ours = 300
 	beside, err := a.Beside(model(t, "prisma_portrait"))
 	b := closing(t, beside, err)
 	spare := func(s *ort.Session, in models.Tensor, room inference.Room) int64 {

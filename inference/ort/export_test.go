@@ -16,6 +16,7 @@ func OnFakeCard(e *Engine, m models.Model, read func() gpu.Reading, pinned func(
 	fake := &Engine{config: e.config, arena: e.arena, card: &card{
 		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", pins: newPins(pinned), shares: newShares(),
 	}}
+	fake.card.open(read())
 	return (&Session{&session{engine: fake}}).Beside(m)
 }
 

@@ -186,7 +186,7 @@ func (e *Engine) create(m models.Model, inputs, outputs []string) (*session, err
 	if err != nil {
 		return nil, err
 	}
-	s := &session{engine: e, inputs: m.Inputs, outputs: m.Outputs, rest: max(0, e.held()-before), known: newKnown()}
+	s := &session{engine: e, inputs: m.Inputs, outputs: m.Outputs, rest: e.grown(before), known: newKnown()}
 	if e.card == nil {
 		s.c = c
 	} else {

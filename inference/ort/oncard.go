@@ -52,9 +52,7 @@ func (s *session) runOnCard(ctx context.Context, values []onnx.Value, inputs []m
 	}
 	if fresh {
 		s.known.learn(shape, outputs)
-		if before >= 0 {
-			held = max(0, s.engine.held()-before)
-		}
+		held = s.engine.grown(before)
 	}
 	return outputs, held, s.engine.arena.trim()
 }

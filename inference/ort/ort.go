@@ -233,11 +233,16 @@ func (e *Engine) Free() int64 {
 	if e.card == nil {
 		return -1
 	}
-	free := e.card.free()
-	if free < 0 {
+	work := e.activity.idle()
+	r, err := e.card.read()
+	if err != nil {
 		return -1
 	}
-	return free + e.card.shares.spare()
+	if work != e.activity.idle() {
+		work = -1
+	}
+	e.card.others.notice(r.Total-r.Free, work)
+	return r.Free + e.card.shares.spare()
 }
 
 // Runtime names the library and its version.
@@ -254,7 +259,7 @@ func (e *Engine) Runtime() string { return "onnxruntime " + Version() }
 // decodes.
 func (e *Engine) Used() int64 {
 	if e.card != nil {
-		if used := e.card.used(); used >= 0 {
+		if used := e.card.grown(); e.card.told && used >= 0 {
 			return max(0, used-e.card.shares.spare())
 		}
 		return -1
@@ -279,14 +284,6 @@ func (e *Engine) Trim() error {
 	return nil
 }
 
-// held is a reading for differences, or -1.
-func (e *Engine) held() int64 {
-	if e.card != nil {
-		return e.card.taken()
-	}
-	return heapInUse()
-}
-
 // Live is how many C objects (sessions, tensors, options, lent memory) are held. It is zero
 // when every session is closed; tests end with it.
 func (e *Engine) Live() int64 { return e.live.Load() }
@@ -306,6 +303,15 @@ func (a *activity) begin() func() (alone bool) {
 		a.running.Add(-1)
 		return first && a.started.Load() == mine
 	}
+}
+
+// idle is how much work has begun where none is under way, else -1.
+func (a *activity) idle() int64 {
+	started := a.started.Load()
+	if a.running.Load() > 0 {
+		return -1
+	}
+	return started
 }
 
 // disturb says that the device's memory has moved in a moment: no work that is

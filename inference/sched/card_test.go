@@ -126,6 +126,38 @@ func TestFree_AnotherProcessShrinksTheBudget(t *testing.T) {
 	}
 }
 
+// In a container the driver may not tell this process from its neighbours. Two
+// models are booked with 100 each, of 1000.
+func TestFree_ANeighbourIsNotTakenForOurs(t *testing.T) {
+	w := newWorld(t, nil, small("a"), small("b"), large("l"))
+	w.resident("a", "b")
+	w.pass(10 * second)
+	budget := func(used, free, want int64) {
+		t.Helper()
+		w.s.OnReading(w.now, used)
+		w.s.OnFree(w.now, free)
+		if got := w.s.Snapshot(); got.Budget != want || got.Reserved != 200 {
+			t.Errorf("%d free: budget %d, booked %d, want %d and 200", free, got.Budget, got.Reserved, want)
+		}
+	}
+	budget(-1, 5000, 1000)
+	budget(-1, 300, 500) // a neighbour has come: what is booked and what is free
+	w.expectRefused(t, w.ask("l"), RefusedTaken, fault.Busy, "other processes have left")
+	budget(-1, 0, 200) // it has taken all: what is loaded stays
+	if w.state["a"] != "resident" || w.state["b"] != "resident" {
+		t.Fatalf("%q: want both to stay", w.log)
+	}
+	budget(-1, 5000, 1000)
+	// A driver that has told and does not any more: its last word is not kept.
+	budget(900, 0, 900)
+	budget(-1, 300, 500)
+	budget(-1, 5000, 1000)
+	w.ask("l")
+	if w.state["l"] != "loading" {
+		t.Errorf("%q: want what was refused to load once the neighbour has let go", w.log)
+	}
+}
+
 func TestStarved_OneAloneIsTriedAgainWhenTheIdleHaveLeft(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.MinResidence = 0 }, small("a"), small("b"))
 	w.resident("a", "b")

@@ -245,9 +245,10 @@ func (s *Scheduler) OnCancel(now time.Time, id RequestID) bool {
 // OnTick lets time pass; it is due at NextWake.
 func (s *Scheduler) OnTick(now time.Time) { s.settle(now) }
 
-// OnReading hears how many bytes the device says are held by the models now.
-// It only corrects the books: what is held beyond them, because another
-// process took it or freed memory has not come back yet, is not given out.
+// OnReading hears how many bytes the device says are held by the models now, or -1
+// where it does not say. It only corrects the books: what is held beyond them,
+// because another process took it or freed memory has not come back yet, is not
+// given out.
 func (s *Scheduler) OnReading(now time.Time, used int64) {
 	s.books.used = used
 	s.books.drift = max(0, used-s.books.reserved())
@@ -264,7 +265,9 @@ func (s *Scheduler) OnBeside(now time.Time, bytes int64) {
 
 // OnFree hears how many bytes of the device nobody holds. Where other processes
 // hold so much that the budget is not there any more, it shrinks to what is, and
-// idle models leave; it grows again when they let go.
+// idle models leave; it grows again when they let go. Where nobody says what this
+// process holds, what is booked counts as held: the budget may be too large by what
+// has been booked and is not taken yet, until the next reading.
 func (s *Scheduler) OnFree(now time.Time, free int64) {
 	ours := s.books.used
 	if ours < 0 {

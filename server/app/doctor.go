@@ -89,15 +89,28 @@ func (i *Inference) proof(ctx context.Context) Check {
 	if i.Engine.Provider() == "cpu" {
 		return check
 	}
-	switch used := i.Engine.Used(); {
-	case used < 0:
-		check.Good += "; the driver does not say what this process holds of the card"
-	case used == 0:
-		check.Err = fault.New(fault.Unavailable, "app.Diagnose", "%s is loaded, and holds nothing of the card: it does not run there", found.Model)
-	default:
-		check.Good += fmt.Sprintf("; it holds %d MiB of the card", used>>20)
-	}
+	on, err := holds(found.Model, i.Engine.Used() >= 0, i.Engine.Grown())
+	check.Good += on
+	check.Err = err
 	return check
+}
+
+// holds says by how much more of a card is taken since a model was loaded, or that
+// none is; told: the driver tells this process from others.
+func holds(model string, told bool, grown int64) (on string, err error) {
+	const op = "app.Diagnose"
+	const untold = "the driver does not tell this process from others (a container needs the host's process ids for that: --pid=host, hostPID)"
+	switch {
+	case grown < 0:
+		return "; the driver does not say what this process holds of the card", nil
+	case grown == 0 && told:
+		return "", fault.New(fault.Unavailable, op, "%s is loaded, and holds nothing of the card: it does not run there", model)
+	case grown == 0:
+		return "", fault.New(fault.Unavailable, op, "%s is loaded, and no more of the card is taken than before: it does not run there, unless another process let go meanwhile: %s", model, untold)
+	case told:
+		return fmt.Sprintf("; it holds %d MiB of the card", grown>>20), nil
+	}
+	return fmt.Sprintf("; %d MiB more of the card are taken than before: %s", grown>>20, untold), nil
 }
 
 func modelChecks(s inference.Status) []Check {
