@@ -172,7 +172,7 @@ func (m *model) queueTime(c Canvas, class, guests int) time.Duration {
 	if q := m.queues[c]; q != nil {
 		before += len(q.waiting[class])
 	}
-	most := p.pays(p.limit(m.MaxBatch))
+	most := p.pays(p.ready(m.MaxBatch))
 	full, _ := p.runTime(most)
 	last, _ := p.runTime(before%most + 1)
 	return full*time.Duration(before/most) + last
@@ -184,7 +184,7 @@ func (m *model) itemTime(c Canvas) time.Duration {
 	if p == nil {
 		return 0
 	}
-	n := p.pays(p.limit(m.MaxBatch))
+	n := p.pays(p.ready(m.MaxBatch))
 	d, _ := p.runTime(n)
 	return d / time.Duration(n)
 }

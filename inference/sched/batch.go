@@ -24,16 +24,14 @@ import (
 func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 	m := q.model
 	p := m.profile(q.canvas)
+	p.doubt(now)
 	for q.len() > 0 {
-		most := p.limit(m.MaxBatch)
-		if m.Buckets {
-			most = bucket(min(most, p.tuned))
-		}
+		most := p.ready(m.MaxBatch)
 		line := s.line(q, most) // 1, 2
 		full := line[0].alone || len(line) >= p.pays(most)
-		n := m.size(p.pays(len(line)))                           // 3
+		n := p.pays(len(line))                                   // 3
 		for n > 0 && p.fresh(now) && tooLate(now, line[:n], p) { // 4
-			n, full = m.size(n-1), true
+			n, full = p.size(n-1), true
 		}
 		if n == 0 { // 5
 			after, _ := s.predict(now, m, q.canvas, line[0].Class)
@@ -44,7 +42,7 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 			continue
 		}
 		for n > 0 && !s.fitsRun(m, s.needs(q, line[:n])) { // 6
-			n, full = m.size(n-1), true
+			n, full = p.size(n-1), true
 		}
 		if n == 0 {
 			need := s.needs(q, line[:1])
@@ -58,23 +56,6 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 		return line[:n]
 	}
 	return nil
-}
-
-// bucket is the largest power of two of at most n; of less than one it is one.
-func bucket(n int) int {
-	b := 1
-	for 2*b <= n {
-		b *= 2
-	}
-	return b
-}
-
-// size is the largest batch of at most n that m may run.
-func (m *model) size(n int) int {
-	if m.Buckets && n > 0 {
-		return bucket(n)
-	}
-	return n
 }
 
 // needs is the booking of a run of batch. One whose memory has run out before is
@@ -196,6 +177,11 @@ func (s *Scheduler) begin(now time.Time, m *model, c Canvas, n int, need int64) 
 		s.wakeAt(u.due)
 	}
 	u.alone = len(s.runs) == 0 && s.loading() == 0
+	u.tunes, u.most = m.Buckets && n > m.profile(c).tuned, len(s.runs)+1
+	for _, o := range s.runs {
+		u.delayed = u.delayed || o.tunes
+		o.delayed, o.most = o.delayed || u.tunes, max(o.most, u.most)
+	}
 	s.books.take(u.booked)
 	s.runs[u.id] = u
 	m.running++
@@ -240,10 +226,12 @@ func (s *Scheduler) OnDone(now time.Time, id RunID, d Done) {
 	s.cameBack(now, u, d.Err)
 	switch slot := now.Sub(u.started); {
 	case d.Err != nil || u.stopped:
-	case m.Buckets && n > p.tuned:
+	case u.tunes:
 		p.tune(now, n, d.Memory)
+	case u.delayed:
+		p.hold(n, d.Memory)
 	default:
-		p.observe(now, n, cmp.Or(d.Time, slot), slot, d.Memory, u.alone)
+		p.observe(now, observed{n: n, time: cmp.Or(d.Time, slot), slot: slot, bytes: d.Memory, alone: u.alone, most: u.most})
 	}
 	if u.probe {
 		m.probing--

@@ -68,6 +68,9 @@ type run struct {
 	booked   int64
 	alone    bool // nothing else has run or loaded since it started
 	probe    bool
+	tunes    bool // the device to its size
+	delayed  bool // by a run beside it that tunes, which may take many times as long
+	most     int  // runs at a time while it was under way, itself among them
 
 	watchdog
 }
@@ -130,7 +133,7 @@ func (m *model) profile(c Canvas) *profile {
 		}
 		delete(m.profiles, oldest)
 	}
-	p = &profile{}
+	p = &profile{buckets: m.Buckets}
 	m.profiles[c] = p
 	return p
 }

@@ -10,6 +10,8 @@ import (
 // batch size how long it takes and what it holds with nothing else running,
 // and how much longer than that the latest runs had their slots.
 type profile struct {
+	buckets bool // batches are powers of two, as the device was tuned to them
+
 	sizes []size        // whose time is known, by rising n
 	held  map[int]int64 // measured bytes by batch size
 	slow  decayed
@@ -23,50 +25,68 @@ type profile struct {
 type size struct {
 	n     int
 	time  time.Duration
-	alone int // runs with nothing else running; 0: time is a first guess
+	alone int       // runs with nothing else running; 0: time is a first guess
+	seen  time.Time // of the latest run
 }
 
 const (
 	refine     = 4                // a run moves what is known of its size by one part in so many
-	trust      = 10 * time.Second // half-life of a slowdown, and how long estimates refuse requests
+	trust      = 10 * time.Second // half-life of a slowdown, how long estimates refuse requests, and how long a guess counts
 	paysWithin = 1.05             // a larger batch that is not faster by more than this does not pay
 	maxSizes   = 32               // remembered of one canvas
 )
 
-// observe learns that n items took d on the device, had their slot for longer
-// than that because somebody filled and emptied it, were alone or not, and held
-// bytes (0: not measured). What is learnt alone becomes the profile; what ran
+// observed is how a run went.
+type observed struct {
+	n     int           // items
+	time  time.Duration // on the device
+	slot  time.Duration // for which it had its slot: somebody fills and empties it
+	bytes int64         // held; 0: not measured
+	alone bool          // nothing else ran or loaded
+	most  int           // runs at a time, itself among them
+}
+
+// observe learns from a run. What is learnt alone becomes the profile; what ran
 // beside others only says how much slower things are at the moment.
-func (p *profile) observe(now time.Time, n int, d, slot time.Duration, bytes int64, alone bool) {
-	at, known := slices.BinarySearchFunc(p.sizes, n, func(s size, n int) int { return s.n - n })
-	expected, guessed := p.alone(n)
+func (p *profile) observe(now time.Time, o observed) {
+	at, known := slices.BinarySearchFunc(p.sizes, o.n, func(s size, n int) int { return s.n - n })
+	expected, guessed := p.alone(o.n)
+	guess := p.guess(o)
 	switch {
 	case !known && len(p.sizes) < maxSizes:
-		s := size{n: n, time: d}
-		if !alone {
-			s.time = time.Duration(float64(d) / p.slow.mean())
-		}
-		p.sizes = slices.Insert(p.sizes, at, s)
+		p.sizes = slices.Insert(p.sizes, at, size{n: o.n, time: guess})
 		known = true
-	case known && alone && p.sizes[at].alone == 0:
-		p.sizes[at].time = d
-	case known && p.sizes[at].alone == 0: // on a busy device guesses are all there is
-		guess := time.Duration(float64(d) / p.slow.mean())
+	case known && o.alone && p.sizes[at].alone == 0:
+		p.sizes[at].time = o.time
+	case known && (o.alone || p.sizes[at].alone == 0): // on a busy device guesses are all there is
 		p.sizes[at].time += (guess - p.sizes[at].time) / refine
-	case known && alone:
-		p.sizes[at].time += (d - p.sizes[at].time) / refine
 	}
-	if known && alone {
+	if known {
+		p.sizes[at].seen = now
+	}
+	if known && o.alone {
 		p.sizes[at].alone++
 	}
-	p.hold(n, bytes)
+	p.hold(o.n, o.bytes)
 	switch {
-	case alone:
-		p.slow.add(now.Sub(p.last), float64(max(slot, 1))/float64(max(d, 1)))
+	case o.alone:
+		p.slow.add(now.Sub(p.last), float64(max(o.slot, 1))/float64(max(o.time, 1)))
 	case guessed && expected > 0:
-		p.slow.add(now.Sub(p.last), float64(slot)/float64(expected))
+		p.slow.add(now.Sub(p.last), float64(o.slot)/float64(expected))
 	}
 	p.last = now
+}
+
+// guess is how long a run would have taken alone. On a card runs take turns. On a CPU
+// each has a core, and the latest ones say how much that is worth.
+func (p *profile) guess(o observed) time.Duration {
+	switch {
+	case o.alone:
+		return o.time
+	case p.buckets:
+		return o.time / time.Duration(o.most)
+	}
+	return time.Duration(float64(o.time) / p.slow.mean())
 }
 
 // hold learns that a run of n items held bytes (0: not measured).
@@ -83,8 +103,16 @@ func (p *profile) hold(n int, bytes int64) {
 // tune learns of the run that tuned the device to batches of n: what it held. How
 // long it took says nothing of those to come.
 func (p *profile) tune(now time.Time, n int, bytes int64) {
-	p.tuned, p.last = n, now
+	p.tuned, p.last = max(p.tuned, n), now
 	p.hold(n, bytes)
+}
+
+// doubt forgets guesses of buckets that no run has touched lately. What has been
+// guessed too high is not run any more: it would never be found out.
+func (p *profile) doubt(now time.Time) {
+	if p.buckets {
+		p.sizes = slices.DeleteFunc(p.sizes, func(s size) bool { return s.alone == 0 && now.Sub(s.seen) >= trust })
+	}
 }
 
 // alone estimates how long a batch of n takes with nothing else running: as
@@ -115,12 +143,14 @@ func (p *profile) runTime(n int) (time.Duration, bool) {
 
 // pays returns the smallest batch of at most n that is about as fast an item
 // as one of n. It learns by trying: first one item, which everything else is
-// held against, then n.
+// held against, then n; of buckets each, for twice the items may take much the
+// same time.
 func (p *profile) pays(n int) int {
+	n = p.size(n)
 	switch {
 	case len(p.sizes) == 0 || p.sizes[0].n > 1:
 		return min(n, 1)
-	case len(p.sizes) == 1:
+	case len(p.sizes) == 1 || p.buckets && !p.knows(n):
 		return n
 	}
 	perItem := func(n int) float64 {
@@ -128,11 +158,33 @@ func (p *profile) pays(n int) int {
 		return float64(d) / float64(n)
 	}
 	for k := 1; k < n && perItem(n) > 0; k++ {
-		if perItem(k) <= paysWithin*perItem(n) {
+		if p.size(k) == k && perItem(k) <= paysWithin*perItem(n) {
 			return k
 		}
 	}
 	return n
+}
+
+// knows reports whether the time of a batch of n is known.
+func (p *profile) knows(n int) bool {
+	return slices.ContainsFunc(p.sizes, func(s size) bool { return s.n == n })
+}
+
+// size is the largest batch of at most n that may run.
+func (p *profile) size(n int) int {
+	if p.buckets && n > 0 {
+		return bucket(n)
+	}
+	return n
+}
+
+// bucket is the largest power of two of at most n; of less than one it is one.
+func bucket(n int) int {
+	b := 1
+	for 2*b <= n {
+		b *= 2
+	}
+	return b
 }
 
 // bytes estimates what a run of n items holds: as measured, else by the item
@@ -164,6 +216,16 @@ func (p *profile) fresh(now time.Time) bool { return len(p.sizes) > 0 && now.Sub
 func (p *profile) limit(most int) int {
 	if p.cap > 0 {
 		return min(p.cap, most)
+	}
+	return most
+}
+
+// ready is the largest batch that may run for requests: limit, or what the device
+// is tuned to.
+func (p *profile) ready(most int) int {
+	most = p.limit(most)
+	if p.buckets {
+		return bucket(min(most, p.tuned))
 	}
 	return most
 }

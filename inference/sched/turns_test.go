@@ -1,0 +1,134 @@
+package sched
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// serial is a card: its runs take turns, each as long as measured on an H100, and the
+// first of a size half a second more.
+type serial struct {
+	w     *world
+	takes map[int]time.Duration // by batch
+	tuned map[int]bool
+	line  []turn
+}
+
+type turn struct {
+	id    RunID
+	began time.Time // has its slot from then on
+	ends  time.Time
+}
+
+// What a bare loop took on an H100, 320² pixels (docs/gpu.md).
+var (
+	u2netp     = map[int]time.Duration{1: 4700, 2: 6524, 4: 8886, 8: 13789, 16: 24995, 32: 47303}
+	retinaface = map[int]time.Duration{1: 1871, 2: 1901, 4: 2915, 8: 3860, 16: 3878, 32: 7738}
+)
+
+func newSerial(t *testing.T, micros map[int]time.Duration) *serial {
+	a := Spec{ID: "a", MaxBatch: 32, Rest: 100, Run: 1, Buckets: true}
+	w := newWorld(t, func(c *Config) { c.Slots, c.QueueLimit = 2, 4096 }, a)
+	w.resident("a")
+	s := &serial{w: w, takes: map[int]time.Duration{}, tuned: map[int]bool{}}
+	for n, t := range micros {
+		s.takes[n] = t * time.Microsecond
+	}
+	return s
+}
+
+// until lets time pass to at: runs that end before have ended, and those that are new
+// stand in the card's line.
+func (s *serial) until(at time.Time) {
+	for {
+		s.queue()
+		if len(s.line) == 0 || s.line[0].ends.After(at) {
+			break
+		}
+		first := s.line[0]
+		s.line = s.line[1:]
+		s.w.now = first.ends
+		s.w.done(first.id, Done{Time: first.ends.Sub(first.began)})
+	}
+	s.w.now = at
+}
+
+// queue puts the runs that have begun behind those in the card's line.
+func (s *serial) queue() {
+	for _, id := range s.w.underWay() {
+		if slices.ContainsFunc(s.line, func(t turn) bool { return t.id == id }) {
+			continue
+		}
+		free := s.w.now
+		if n := len(s.line); n > 0 {
+			free = s.line[n-1].ends
+		}
+		r := s.w.runs[id]
+		n := max(r.n, len(r.requests))
+		takes := s.takes[n]
+		if !s.tuned[n] {
+			s.tuned[n], takes = true, takes+500*ms
+		}
+		s.line = append(s.line, turn{id, s.w.now, free.Add(takes)})
+	}
+}
+
+// tune floods the card until it is tuned to all sizes and everything is answered.
+func (s *serial) tune() {
+	for range 400 {
+		s.w.arrive(Request{Model: "a", Canvas: "first"})
+	}
+	s.until(s.w.now.Add(20 * second))
+}
+
+// Where larger batches look slower than they are, a card that has time enough serves
+// small ones and falls behind. Measured beside others they do: a run waits for its turn.
+func TestBuckets_KeepUpWithWhatTheCardCanDo(t *testing.T) {
+	for name, curve := range map[string]map[int]time.Duration{"u2netp": u2netp, "retinaface": retinaface} {
+		for _, share := range []float64{.1, .3, .5, .7, .8, .9} {
+			s := newSerial(t, curve)
+			s.tune()
+			random, rate, end := rand.New(rand.NewPCG(1, 2)), share*best(curve), s.w.now.Add(10*second)
+			for s.w.now.Before(end) {
+				s.until(s.w.now.Add(time.Duration(random.ExpFloat64() / rate * float64(second))))
+				s.w.arrive(Request{Model: "a", Canvas: "first"})
+			}
+			// Those of a quarter of a second: two of the longest runs are a tenth.
+			if most := int(max(8, rate/4)); len(s.w.open) > most || len(s.w.refused) > 0 {
+				t.Errorf("%s, %.0f %% of what the card can do: %d wait at the end, want at most %d; %d were refused", name, 100*share, len(s.w.open), most, len(s.w.refused))
+			}
+		}
+	}
+}
+
+// A flood gets nearly the rate of the best batch: 5 % are left for shorter runs, and
+// some for the last ones.
+func TestBuckets_AFloodGetsTheRateOfTheBestBatch(t *testing.T) {
+	for name, curve := range map[string]map[int]time.Duration{"u2netp": u2netp, "retinaface": retinaface} {
+		s := newSerial(t, curve)
+		s.tune()
+		const items = 40 * 32
+		began := s.w.now
+		for range items {
+			s.w.arrive(Request{Model: "a", Canvas: "first"})
+		}
+		for len(s.w.open) > 0 {
+			s.queue()
+			s.until(s.line[0].ends)
+		}
+		if rate, best := items/s.w.now.Sub(began).Seconds(), best(curve); rate < .93*best {
+			t.Errorf("%s: %.0f/s, the best batch gives %.0f/s", name, rate, best)
+		}
+	}
+}
+
+// best is the rate of the best batch, in items a second.
+func best(curve map[int]time.Duration) float64 {
+	rate := 0.0
+	for n, micros := range curve {
+		rate = max(rate, float64(n)/(micros*time.Microsecond).Seconds())
+	}
+	return rate
+}
