@@ -188,6 +188,10 @@ const (
 	undeclaredRun   = 160 << 20
 )
 
+// probedOnCPU is the largest batch that an idle CPU measures of a model that runs
+// others there: who comes meanwhile waits for it.
+const probedOnCPU = 8
+
 // spec is what the scheduler is told of m.
 func (c *catalog) spec(m models.Model) sched.Spec {
 	spec := sched.Spec{
@@ -200,7 +204,7 @@ func (c *catalog) spec(m models.Model) sched.Spec {
 		spec.MaxDelay = m.MaxDelay
 	}
 	if c.provider == "cpu" && m.MaxBatchCPU > 0 {
-		spec.MaxBatch = m.MaxBatchCPU
+		spec.MaxBatch, spec.Probe = m.MaxBatchCPU, min(m.MaxBatch, probedOnCPU)
 	}
 	if spec.Rest <= 0 {
 		spec.Rest = restPerFileByte * int64(len(m.Data))
