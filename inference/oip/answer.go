@@ -39,13 +39,13 @@ func (r Request) Answer(m models.Manifest, version string, outputs []models.Tens
 	if err != nil {
 		return nil, 0, err
 	}
-	var tail []byte
+	binary := 0 // bytes behind the JSON
 	body, header = append(head[:len(head)-1], `,"outputs":[`...), NoHeader
 	for i, o := range r.Outputs {
 		t, h := outputs[o.Position], outputHead{Name: m.Outputs[o.Position].Name, Shape: outputs[o.Position].Shape, Datatype: fp32}
 		if o.Binary {
 			h.Parameters, header = &outputBytes{len(t.Data) * fp32Bytes}, 0
-			tail = appendBinary(tail, t.Data)
+			binary += len(t.Data) * fp32Bytes
 		}
 		if i > 0 {
 			body = append(body, ',')
@@ -64,16 +64,23 @@ func (r Request) Answer(m models.Manifest, version string, outputs []models.Tens
 		}
 	}
 	body = append(body, "]}"...)
-	if header != NoHeader {
-		header = len(body)
+	if header == NoHeader {
+		return body, header, nil
 	}
-	return append(body, tail...), header, nil
+	header, body = len(body), slices.Grow(body, binary)
+	for _, o := range r.Outputs {
+		if o.Binary {
+			body = appendBinary(body, outputs[o.Position].Data)
+		}
+	}
+	return body, header, nil
 }
 
 func appendBinary(b []byte, data []float32) []byte {
-	b = slices.Grow(b, len(data)*fp32Bytes)
-	for _, v := range data {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	at := len(b)
+	b = slices.Grow(b, len(data)*fp32Bytes)[:at+len(data)*fp32Bytes]
+	for i, v := range data {
+		binary.LittleEndian.PutUint32(b[at+fp32Bytes*i:][:fp32Bytes], math.Float32bits(v))
 	}
 	return b
 }

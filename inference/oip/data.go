@@ -95,10 +95,12 @@ func (in inputBody) read(binary []byte) (models.Tensor, []byte, error) {
 // floats reads little-endian numbers; what is not finite is refused, for no
 // picture gives it and it would come out as an answer that means nothing.
 func floats(data []byte) ([]float32, error) {
+	const exponent = 0x7f800000 // all ones: infinite, or no number (IEEE 754)
 	out := make([]float32, len(data)/fp32Bytes)
 	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[fp32Bytes*i:]))
-		if !finite(out[i]) {
+		bits := binary.LittleEndian.Uint32(data[fp32Bytes*i:][:fp32Bytes])
+		out[i] = math.Float32frombits(bits)
+		if bits&exponent == exponent {
 			return nil, fmt.Errorf("number %d is %v: want finite numbers", i, out[i])
 		}
 	}
