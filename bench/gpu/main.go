@@ -10,6 +10,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"focal/bench/device"
+	"focal/inference"
 	"focal/inference/host"
 	"focal/inference/ort"
 	"focal/models"
@@ -37,6 +39,7 @@ type config struct {
 	switches int
 	most     int // items in a batch
 	side     int // longest side of models that take any
+	replay   string
 }
 
 // stage is one part of the check.
@@ -67,6 +70,7 @@ func main() {
 	flag.IntVar(&c.switches, "switches", 10000, "of overcommit, at most")
 	flag.IntVar(&c.most, "batch", 32, "largest batch")
 	flag.IntVar(&c.side, "side", 1024, "longest side of models that take any")
+	flag.StringVar(&c.replay, "replay", "", "results `file` of a card: through and load take as long as runs took there, on any machine")
 	flag.Usage = usage
 	flag.Parse()
 	if err := run(c, flag.Args()); err != nil {
@@ -162,6 +166,7 @@ func text(err error) string {
 type bench struct {
 	config
 	engine     *ort.Engine
+	replayed   *replay // instead of engine, behind hosts; may be nil
 	repository *models.Repository
 	all        []models.Model
 	file       *os.File
@@ -191,12 +196,20 @@ func open(c config) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &bench{c, e, r, all, f}, nil
+	b := &bench{config: c, engine: e, repository: r, all: all, file: f}
+	if c.replay != "" {
+		b.replayed, err = newReplay(e, c.replay)
+	}
+	return b, err
 }
 
 // write appends a result, and shows it.
 func (b *bench) write(l line) {
-	l.Time, l.Device, l.Runtime = time.Now().UTC().Format(time.RFC3339), b.engine.Device(), b.engine.Runtime()
+	var named inference.Named = b.engine
+	if b.replayed != nil {
+		named = b.replayed
+	}
+	l.Time, l.Device, l.Runtime = time.Now().UTC().Format(time.RFC3339), named.Device(), named.Runtime()
 	out, err := json.Marshal(l)
 	if err == nil {
 		_, err = b.file.Write(append(out, '\n'))
@@ -216,6 +229,10 @@ func (b *bench) serve(budget int64) (*host.Host, error) {
 	}
 	if c.Budget = budget; budget == 0 {
 		c.Budget = max(b.engine.CardBudget(), 8<<30)
+	}
+	if b.replayed != nil {
+		c.Slots, c.Budget = 0, cmp.Or(budget, 60<<30) // what a host takes on a card, and an H100's
+		return host.New(c, b.replayed, b.repository)
 	}
 	return host.New(c, b.engine, b.repository)
 }

@@ -108,8 +108,12 @@ func (b *bench) bareBest(ctx context.Context, m models.Model, side int) (rate fl
 	if err != nil {
 		return 0, 0, err
 	}
+	on := b.engine.Device()
+	if b.replayed != nil {
+		known, on = b.replayed.runs, b.replayed.runs[0].Device
+	}
 	for _, l := range known {
-		if l.Stage == "curves" && l.Model == m.Name && l.Shape == shape && l.Device == b.engine.Device() && l.BareRate > rate {
+		if l.Stage == "curves" && l.Model == m.Name && l.Shape == shape && l.Device == on && l.BareRate > rate {
 			rate, batch = l.BareRate, l.Batch
 		}
 	}
