@@ -147,9 +147,9 @@ func TestCard_MeasuresWhatARunHoldsByItsGrowth(t *testing.T) {
 // As in a container with processes of its own, with a process beside it: what is
 // measured by differences would be that one's.
 func TestCard_MeasuresNothingWhereAnotherProcessMoves(t *testing.T) {
-	used := int64(100 << 20)
+	used, each := int64(100<<20), int64(1<<20) // by each reading: the run's own
 	fake := onFakeCard(t, "ultralight_rfb_320", func() gpu.Reading {
-		used += 1 << 20 // by each reading: the run's own
+		used += each
 		return gpu.Reading{Total: 80 << 30, Free: 80<<30 - used, Ours: -1}
 	}, &pinned{})
 	held := func(batch int64) int64 {
@@ -164,6 +164,11 @@ func TestCard_MeasuresNothingWhereAnotherProcessMoves(t *testing.T) {
 	if got := held(1); got != 1<<20 {
 		t.Errorf("alone: %d, want what the card had less after it", got)
 	}
+	each = ort.FakeBudget + 1
+	if got := held(5); got != 0 {
+		t.Errorf("more than all models may hold: %d", got)
+	}
+	used, each = 200<<20, 1<<20
 	if got := e.Used(); got != -1 {
 		t.Errorf("%d used: want it not to be known", got)
 	}

@@ -10,11 +10,14 @@ import (
 	"focal/models"
 )
 
+// FakeBudget is what models may hold of a fake card, in bytes.
+const FakeBudget = 4 << 30
+
 // OnFakeCard loads m on the CPU as if it ran on a card: the whole way of a run but
 // the provider.
 func OnFakeCard(e *Engine, m models.Model, read func() gpu.Reading, pinned func(floats int) ([]float32, error)) (*Session, error) {
 	fake := &Engine{config: e.config, arena: e.arena, card: &card{
-		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", pins: newPins(pinned), shares: newShares(),
+		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", budget: FakeBudget, pins: newPins(pinned), shares: newShares(),
 	}}
 	fake.card.open(read())
 	return (&Session{&session{engine: fake}}).Beside(m)

@@ -90,10 +90,16 @@ func (e *Engine) held() int64 {
 // where either reading says nothing, or others would be counted.
 func (e *Engine) grown(before int64) int64 {
 	now := e.held()
-	if before < 0 || now < 0 || e.card != nil && !e.card.told && e.card.others.here() {
+	if before < 0 || now < 0 || e.card != nil && e.card.doubts(now-before) {
 		return 0
 	}
 	return max(0, now-before)
+}
+
+// doubts reports whether a growth may be another process's: one was noticed, or it is
+// more than all models may hold, which would keep a model out for ever.
+func (c *card) doubts(growth int64) bool {
+	return !c.told && (c.others.here() || growth > c.budget)
 }
 
 // Grown is by how much more of the card is taken than when it was opened, by this
