@@ -6,9 +6,6 @@
 package foreground
 
 import (
-	"math"
-	"slices"
-
 	"focal/core/fault"
 	"focal/core/pixel"
 	"focal/models"
@@ -60,33 +57,26 @@ func (s *Segmenter) Decode(_ models.Prepared, outputs []models.Tensor) (pixel.Ma
 	if len(shape) != 4 || shape[0] != 1 || shape[1] != 1 || int64(len(raw)) != models.Elements(shape) {
 		return pixel.Mask{}, fault.New(fault.Internal, op, "output has shape %v and %d values: want [1,1,height,width]", shape, len(raw))
 	}
-	for _, v := range raw {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) {
-			return pixel.Mask{}, fault.New(fault.Internal, op, "the model gave %v", v)
-		}
+	least, most, err := extent(raw)
+	if err != nil {
+		return pixel.Mask{}, fault.New(fault.Internal, op, "%w", err)
 	}
-	if s.recipe.Sigmoid {
-		raw = sigmoid(raw)
-	}
-	low, high := float32(0), float32(1)
+	l := levels{sigmoid: s.recipe.Sigmoid, low: 0, high: 1}
 	if s.recipe.Stretch {
-		low, high = slices.Min(raw), slices.Max(raw)
+		l.low, l.high = l.value(least), l.value(most)
 	}
 	mask := pixel.Mask{Width: int(shape[3]), Height: int(shape[2]), Pix: make([]byte, len(raw))}
 	// A flat mask has no subject either, and nothing to stretch by.
-	if float64(slices.Max(raw)) < s.recipe.EmptyBelow || high <= low {
+	if float64(l.value(most)) < s.recipe.EmptyBelow || l.high <= l.low {
 		return mask, nil
 	}
+	if l.sigmoid {
+		newSteps(l, least, most).fill(mask.Pix, raw)
+		return mask, nil
+	}
+	pix := mask.Pix[:len(raw)]
 	for i, v := range raw {
-		mask.Pix[i] = byte(min(max((v-low)/(high-low), 0), 1) * 255)
+		pix[i] = spaced(v, l.low, l.high)
 	}
 	return mask, nil
-}
-
-func sigmoid(raw []float32) []float32 {
-	out := make([]float32, len(raw))
-	for i, v := range raw {
-		out[i] = float32(1 / (1 + math.Exp(-float64(v))))
-	}
-	return out
 }

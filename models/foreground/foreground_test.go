@@ -72,6 +72,70 @@ func TestDecode_FollowsTheRecipe(t *testing.T) {
 	}
 }
 
+// plain is the published way: one number after the other, each in its own right.
+func plain(r models.Recipe, raw []float32) []byte {
+	raw = slices.Clone(raw)
+	if r.Sigmoid {
+		for i, v := range raw {
+			raw[i] = float32(1 / (1 + math.Exp(-float64(v))))
+		}
+	}
+	low, high := float32(0), float32(1)
+	if r.Stretch {
+		low, high = slices.Min(raw), slices.Max(raw)
+	}
+	pix := make([]byte, len(raw))
+	if float64(slices.Max(raw)) < r.EmptyBelow || high <= low {
+		return pix
+	}
+	for i, v := range raw {
+		pix[i] = byte(min(max((v-low)/(high-low), 0), 1) * 255)
+	}
+	return pix
+}
+
+func TestDecode_GivesWhatThePlainFormulaGives(t *testing.T) {
+	within := func(least, most float64) func(int) float32 {
+		return func(i int) float32 { return float32(least + (most-least)*float64(i)/(1<<18-1)) }
+	}
+	for name, number := range map[string]func(int) float32{
+		"every size of number": func(i int) float32 {
+			v := math.Float32frombits(uint32(i) << 14)
+			return min(max(v, -1e30), 1e30) // NaN is the first
+		},
+		"logits":           within(-12, 12),
+		"far logits":       within(-200, 100),
+		"probabilities":    within(0, 1),
+		"above the middle": within(0.6, 0.9),
+		"close together":   within(1, 1.00001),
+		"tiny":             within(0, 1e-39),
+		"two":              func(i int) float32 { return float32(i & 1) },
+		"one":              func(int) float32 { return 0.75 },
+	} {
+		raw := make([]float32, 1<<18)
+		for i := range raw {
+			if raw[i] = number(i); raw[i] != raw[i] {
+				raw[i] = 0
+			}
+		}
+		for _, r := range []models.Recipe{{}, {Stretch: true}, {Sigmoid: true}, {Sigmoid: true, Stretch: true}} {
+			m := manifest()
+			m.Recipe.Sigmoid, m.Recipe.Stretch, m.Recipe.EmptyBelow = r.Sigmoid, r.Stretch, 0
+			got, err := adapter(t, m).Decode(models.Prepared{}, []models.Tensor{{Shape: []int64{1, 1, 512, 512}, Data: raw}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := plain(m.Recipe, raw)
+			for i := range want {
+				if got.Pix[i] != want[i] {
+					t.Errorf("%s, sigmoid %v, stretch %v: %v became %d, want %d", name, r.Sigmoid, r.Stretch, raw[i], got.Pix[i], want[i])
+					break
+				}
+			}
+		}
+	}
+}
+
 func TestDecode_RefusesOutputsThatDoNotFit(t *testing.T) {
 	good := models.Tensor{Shape: []int64{1, 1, 1, 2}, Data: []float32{0, 1}}
 	for name, out := range map[string][]models.Tensor{
