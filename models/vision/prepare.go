@@ -1,9 +1,9 @@
 package vision
 
 import (
+	"bytes"
 	"fmt"
 	"math"
-	"slices"
 
 	"focal/core/fault"
 	"focal/core/pixel"
@@ -141,29 +141,55 @@ func scaled(n int, by float64) int { return max(1, int(math.Round(float64(n)*by)
 func (p *Preparer) planes(dst []float32, canvas pixel.Size, src pixel.Buffer) {
 	scale := p.scale
 	if scale == 0 {
-		// An all-black picture stays black.
-		scale = max(1, float64(slices.Max(src.Pix)))
+		scale = brightest(src.Pix)
 	}
-	for c := range 3 {
-		plane := dst[c*canvas.Width*canvas.Height : (c+1)*canvas.Width*canvas.Height]
-		var table [256]float32
-		for v := range table {
-			table[v] = float32((float64(v)/scale - p.recipe.Mean[c]) / p.recipe.Std[c])
+	var tables [3][256]float32
+	for c := range tables {
+		for v := range tables[c] {
+			tables[c][v] = float32((float64(v)/scale - p.recipe.Mean[c]) / p.recipe.Std[c])
 		}
-		from := c
-		if p.bgr {
-			from = 2 - c
-		}
-		for y := range src.Height {
-			row := src.Pix[y*src.Width*3 : (y+1)*src.Width*3]
-			out := plane[y*canvas.Width : (y+1)*canvas.Width]
-			for x := range src.Width {
-				out[x] = table[row[3*x+from]]
-			}
-			clear(out[src.Width:])
-		}
+	}
+	first, second, third := &tables[0], &tables[1], &tables[2]
+	area := canvas.Width * canvas.Height
+	red, green, blue := dst[:area], dst[area:2*area], dst[2*area:3*area]
+	if p.bgr {
+		first, third, red, blue = third, first, blue, red
+	}
+	for y := range src.Height {
+		row := src.Pix[y*src.Width*3 : (y+1)*src.Width*3]
+		from, to := y*canvas.Width, (y+1)*canvas.Width
+		split(red[from:to], green[from:to], blue[from:to], row, first, second, third)
+	}
+	for _, plane := range [][]float32{red, green, blue} {
 		clear(plane[src.Height*canvas.Width:])
 	}
+}
+
+// split writes a row of pixels into those of three planes, and zeros behind them.
+func split(red, green, blue []float32, row []byte, r, g, b *[256]float32) {
+	n := len(row) / 3
+	clear(red[n:])
+	clear(green[n:])
+	clear(blue[n:])
+	for i := 0; i < len(red) && i < len(green) && i < len(blue) && len(row) >= 3; i++ {
+		red[i], green[i], blue[i] = r[row[0]], g[row[1]], b[row[2]]
+		row = row[3:]
+	}
+}
+
+// brightest is the largest value in pix, and 1 where all is black, which stays so.
+func brightest(pix []byte) float64 {
+	if bytes.IndexByte(pix, 255) >= 0 { // found faster than the largest of all
+		return 255
+	}
+	var a, b, c, d byte // side by side, since each waits for the one before
+	for ; len(pix) >= 4; pix = pix[4:] {
+		a, b, c, d = max(a, pix[0]), max(b, pix[1]), max(c, pix[2]), max(d, pix[3])
+	}
+	for _, v := range pix {
+		a = max(a, v)
+	}
+	return max(1, float64(max(a, b, c, d)))
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -37,59 +37,43 @@ func Backend() string { return "opencv " + gocv.OpenCVVersion() }
 // call is under way.
 func Live() int64 { return live.Load() }
 
-// resize splits a stretch that shrinks one axis and enlarges the other in two
-// for Area: OpenCV averages only where neither axis grows.
-func resize(src []byte, channels int, from, to pixel.Size, k Kernel) ([]byte, error) {
+// interpolate is Linear or Cubic. Its sizes are checked by the callers: gocv trusts
+// them, and C++ ends the process where they do not fit the slice.
+func interpolate(src []byte, channels int, from, to pixel.Size, k Kernel) ([]byte, error) {
 	oneThread()
-	shrunk := pixel.Size{Width: min(from.Width, to.Width), Height: min(from.Height, to.Height)}
-	if k != Area || shrunk == to || shrunk == from {
-		return resizeOnce(src, channels, from, to, flags(from, to, k))
+	flag := gocv.InterpolationLinear
+	if k == Cubic {
+		flag = gocv.InterpolationCubic
 	}
-	half, err := resizeOnce(src, channels, from, shrunk, gocv.InterpolationArea)
-	if err != nil {
-		return nil, err
-	}
-	return resizeOnce(half, channels, shrunk, to, gocv.InterpolationLinear)
-}
-
-func flags(from, to pixel.Size, k Kernel) gocv.InterpolationFlags {
-	switch {
-	case k == Cubic:
-		return gocv.InterpolationCubic
-	case k == Area && to.Width <= from.Width && to.Height <= from.Height:
-		return gocv.InterpolationArea
-	default:
-		return gocv.InterpolationLinear
-	}
-}
-
-// resizeOnce has its sizes checked by the callers: gocv trusts them, and C++
-// ends the process where they do not fit the slice.
-func resizeOnce(src []byte, channels int, from, to pixel.Size, f gocv.InterpolationFlags) ([]byte, error) {
 	kind := gocv.MatTypeCV8UC1
 	if channels == 3 {
 		kind = gocv.MatTypeCV8UC3
 	}
-	// The Mat keeps the address of Go memory for as long as it is open.
+	// The Mats keep addresses of Go memory for as long as they are open.
+	dst := make([]byte, to.Width*to.Height*channels)
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	pin.Pin(&src[0])
+	pin.Pin(&dst[0])
 	in, err := gocv.NewMatFromBytes(from.Height, from.Width, kind, src)
 	if err != nil {
 		return nil, fmt.Errorf("opencv: %w", err)
 	}
+	live.Add(1)
 	defer closeMat(&in)
-	out := gocv.NewMat()
-	defer closeMat(&out)
-	live.Add(2)
-	if err := gocv.Resize(in, &out, image.Pt(to.Width, to.Height), 0, 0, f); err != nil {
+	out, err := gocv.NewMatFromBytes(to.Height, to.Width, kind, dst)
+	if err != nil {
 		return nil, fmt.Errorf("opencv: %w", err)
 	}
-	pix := out.ToBytes()
-	if len(pix) != to.Width*to.Height*channels {
-		return nil, fmt.Errorf("opencv made %d bytes for %d×%d×%d", len(pix), to.Width, to.Height, channels)
+	live.Add(1)
+	defer closeMat(&out)
+	if err := gocv.Resize(in, &out, image.Pt(to.Width, to.Height), 0, 0, flag); err != nil {
+		return nil, fmt.Errorf("opencv: %w", err)
 	}
-	return pix, nil
+	if made, err := out.DataPtrUint8(); err != nil || len(made) != len(dst) || &made[0] != &dst[0] {
+		return nil, fmt.Errorf("opencv made something else than %d×%d×%d", to.Width, to.Height, channels)
+	}
+	return dst, nil
 }
 
 func closeMat(m *gocv.Mat) {

@@ -4,9 +4,10 @@
 // It knows pictures, masks, boxes and the recipes of manifests; it must not
 // know what a face or a foreground is, nor run a model. It starts no
 // goroutine. There are two builds of it, held to the same tests: with the
-// build tag opencv resizing is OpenCV's (by gocv, which never leaves this
-// package), without it a small twin in Go. What C memory the first one takes
-// it gives back before the function returns.
+// build tag opencv interpolation is OpenCV's (by gocv, which never leaves this
+// package), without it a small twin in Go. Averaging is Go's in both: OpenCV takes
+// twice as long. What C memory the first one takes it gives back before the
+// function returns.
 package vision
 
 import (
@@ -78,6 +79,22 @@ func ResizeMask(src pixel.Mask, to pixel.Size, k Kernel) (pixel.Mask, error) {
 		return pixel.Mask{}, fault.New(fault.Internal, op, "%w", err)
 	}
 	return pixel.Mask{Width: to.Width, Height: to.Height, Pix: pix}, nil
+}
+
+// resize splits a stretch that shrinks one axis and enlarges the other in two for
+// Area.
+func resize(src []byte, channels int, from, to pixel.Size, k Kernel) ([]byte, error) {
+	shrunk := pixel.Size{Width: min(from.Width, to.Width), Height: min(from.Height, to.Height)}
+	if k == Area && shrunk != from {
+		src, from = average(src, channels, from, shrunk), shrunk
+		if from == to {
+			return src, nil
+		}
+	}
+	if k == Area {
+		k = Linear
+	}
+	return interpolate(src, channels, from, to, k)
 }
 
 func check(op string, from, to pixel.Size, k Kernel) error {

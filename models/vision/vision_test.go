@@ -2,6 +2,7 @@ package vision_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"testing"
@@ -78,6 +79,64 @@ func TestFitMask_IsCubicUpwardsAndByAreaDownwards(t *testing.T) {
 	small, err := vision.FitMask(chess, pixel.Size{Width: 2, Height: 2})
 	if err != nil || !slices.Equal(small.Pix, []byte{50, 100, 50, 100}) {
 		t.Errorf("%v, %v", small.Pix, err)
+	}
+}
+
+// plain weighs pixel p for the new pixel i along one axis, by the definitions.
+func plain(i, p, from, to int, k vision.Kernel) float64 {
+	scale := float64(from) / float64(to)
+	if k == vision.Area && scale > 1 {
+		return max(0, min(float64(i+1)*scale, float64(p+1))-max(float64(i)*scale, float64(p))) / scale
+	}
+	at := min(max((float64(i)+0.5)*scale-0.5, 0), float64(from-1))
+	return max(0, 1-math.Abs(at-float64(p)))
+}
+
+// Half of a level is rounding; a stretch that shrinks one axis and enlarges the other
+// is rounded in between too, and OpenCV cuts off what it interpolates.
+func TestResize_KeepsToTheDefinition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sides := rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(200, 300))
+		from := pixel.Size{Width: sides.Draw(t, "width"), Height: sides.Draw(t, "height")}
+		to := pixel.Size{Width: rapid.IntRange(1, 40).Draw(t, "to width"), Height: rapid.IntRange(1, 40).Draw(t, "to height")}
+		kernel := rapid.SampledFrom([]vision.Kernel{vision.Area, vision.Linear}).Draw(t, "kernel")
+		src := pixel.Buffer{Width: from.Width, Height: from.Height, Channels: 3, Pix: make([]byte, from.Width*from.Height*3)}
+		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
+		for i := range src.Pix {
+			src.Pix[i] = byte(random.Uint32())
+		}
+		got, err := vision.Resize(src, to, kernel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range got.Pix {
+			x, y, want := i/3%to.Width, i/3/to.Width, 0.0
+			for q := range from.Height {
+				down := plain(y, q, from.Height, to.Height, kernel)
+				for p := 0; down > 0 && p < from.Width; p++ {
+					want += down * plain(x, p, from.Width, to.Width, kernel) * float64(src.Pix[(q*from.Width+p)*3+i%3])
+				}
+			}
+			if math.Abs(float64(v)-want) > 1.25 {
+				t.Fatalf("%v to %v: %d at %d,%d, want %.2f", from, to, v, x, y, want)
+			}
+		}
+	})
+}
+
+func TestResize_KeepsWhiteAndBlack(t *testing.T) {
+	for _, value := range []byte{0, 255} {
+		for _, from := range []pixel.Size{{Width: 1024, Height: 768}, {Width: 7, Height: 5}, {Width: 3, Height: 20000}, {Width: 20000, Height: 3}} {
+			src := pixel.Mask{Width: from.Width, Height: from.Height, Pix: slices.Repeat([]byte{value}, from.Width*from.Height)}
+			for _, kernel := range []vision.Kernel{vision.Area, vision.Linear, vision.Cubic} {
+				for _, to := range []pixel.Size{{Width: 320, Height: 320}, {Width: 1, Height: 1}, {Width: from.Width, Height: 31}, {Width: 33, Height: from.Height}} {
+					got, err := vision.ResizeMask(src, to, kernel)
+					if err != nil || slices.Min(got.Pix) != value || slices.Max(got.Pix) != value {
+						t.Errorf("%v of %d to %v by %d: %d to %d, %v", from, value, to, kernel, slices.Min(got.Pix), slices.Max(got.Pix), err)
+					}
+				}
+			}
+		}
 	}
 }
 
