@@ -45,8 +45,9 @@ func areas(from, to, weight, of int) []taps {
 	return all
 }
 
-// mostRows is how many rows are mixed at once: of more, each would weigh too little.
-const mostRows = 64
+// mostRows is how many rows can be mixed at once: one of more would weigh nothing in
+// the upper eight bits.
+const mostRows = 256
 
 // average is Area where no axis grows. A whole row weighs a power of two, which is
 // less work; what a new one weighs too little for that, the columns make good.
@@ -55,9 +56,6 @@ func average(src []byte, channels int, from, to pixel.Size) []byte {
 		// Of each new row so many, whole ones, are averaged afterwards.
 		step := pixel.Size{Width: from.Width, Height: (from.Height + most - 1) / most * to.Height}
 		return average(average(src, channels, from, step), channels, step, to)
-	}
-	if from.Width == to.Width {
-		return mix(src, channels, from, to, areas(from.Height, to.Height, one, from.Height), nil)
 	}
 	row := one
 	for row*from.Height > one*to.Height {
@@ -68,8 +66,8 @@ func average(src []byte, channels int, from, to pixel.Size) []byte {
 	return mix(src, channels, from, to, down, across)
 }
 
-// mix resizes with taps: rows first, eight bytes at a time, then along each row
-// where that is wanted.
+// mix resizes with taps: rows first, eight bytes at a time, then along each row,
+// where across is not nil.
 func mix(src []byte, channels int, from, to pixel.Size, down, across []taps) []byte {
 	wide, stride := from.Width*channels, to.Width*channels
 	sums := make([]lanes, (wide+7)/8)

@@ -92,14 +92,25 @@ func plain(i, p, from, to int, k vision.Kernel) float64 {
 	return max(0, 1-math.Abs(at-float64(p)))
 }
 
-// Half of a level is rounding; a stretch that shrinks one axis and enlarges the other
-// is rounded in between too, and OpenCV cuts off what it interpolates.
+// Half of a level is rounding. OpenCV interpolates in fixed point, and cuts off. A
+// stretch that shrinks one axis and enlarges the other is rounded in between, and so
+// is an average of very many rows.
 func TestResize_KeepsToTheDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		sides := rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(200, 300))
+		sides := rapid.OneOf(rapid.IntRange(1, 40), rapid.IntRange(200, 600))
 		from := pixel.Size{Width: sides.Draw(t, "width"), Height: sides.Draw(t, "height")}
 		to := pixel.Size{Width: rapid.IntRange(1, 40).Draw(t, "to width"), Height: rapid.IntRange(1, 40).Draw(t, "to height")}
 		kernel := rapid.SampledFrom([]vision.Kernel{vision.Area, vision.Linear}).Draw(t, "kernel")
+		within, grows := 0.6, to.Width > from.Width || to.Height > from.Height
+		if kernel == vision.Linear || grows {
+			within = 1
+		}
+		if kernel == vision.Area && grows {
+			within += 0.5
+		}
+		if kernel == vision.Area && from.Height > 256*to.Height {
+			within += 0.5
+		}
 		src := pixel.Buffer{Width: from.Width, Height: from.Height, Channels: 3, Pix: make([]byte, from.Width*from.Height*3)}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		for i := range src.Pix {
@@ -117,7 +128,7 @@ func TestResize_KeepsToTheDefinition(t *testing.T) {
 					want += down * plain(x, p, from.Width, to.Width, kernel) * float64(src.Pix[(q*from.Width+p)*3+i%3])
 				}
 			}
-			if math.Abs(float64(v)-want) > 1.25 {
+			if math.Abs(float64(v)-want) > within {
 				t.Fatalf("%v to %v: %d at %d,%d, want %.2f", from, to, v, x, y, want)
 			}
 		}
