@@ -16,8 +16,9 @@ import (
 //     that memory has let through, or that the device is tuned to.
 //  3. No more than pays: the smallest that is about as fast an item.
 //  4. While it would miss the earliest deadline in it: one fewer.
-//  5. If even the first alone would be late: refuse it and look again, unless a
-//     suspect comes to the head that way and the device is not quiet.
+//  5. If even the first alone would be late, or the deadline of one in line keeps
+//     it so small that the others cannot wait for it: refuse that one and look
+//     again, unless a suspect comes to the head that way and the device is not quiet.
 //  6. While there is no memory for it: one fewer; not even for one: ask for
 //     room, and wait.
 //  7. Not full, and nobody has waited MaxDelay or has to hurry: wait.
@@ -29,13 +30,14 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 		most := p.ready(m.MaxBatch)
 		line := s.line(q, most) // 1, 2
 		full := line[0].alone || len(line) >= p.pays(most)
-		n := p.pays(len(line))                                   // 3
+		want := p.pays(len(line)) // 3
+		n := want
 		for n > 0 && p.fresh(now) && tooLate(now, line[:n], p) { // 4
 			n, full = p.size(n-1), true
 		}
-		if n == 0 { // 5
-			after, _ := s.predict(now, m, q.canvas, line[0].Class)
-			s.refuse(line[0], RefusedLate, late(m, after))
+		if r := s.hopeless(now, p, line, n, want); r != nil { // 5
+			after, _ := s.predict(now, m, q.canvas, r.Class)
+			s.refuse(r, RefusedLate, late(m, after))
 			if q.len() > 0 && s.suspected(now, q) && !s.quiet() {
 				return nil
 			}
@@ -54,6 +56,44 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 			return nil
 		}
 		return line[:n]
+	}
+	return nil
+}
+
+// hopeless returns whom of a line to refuse so that the others get on, now that
+// deadlines keep the batch at n instead of want; nil for nobody:
+//
+//  1. Not even the first alone would be in time: it.
+//  2. Else the largest batch above n that would be in time without those who have
+//     less time than it takes, if those are no more than it has.
+//  3. Would it be late if those were served first, n at a time: the first of them.
+//
+// Without 3 a line that is too long stays so: each run is as small as the next
+// deadline wants it, and all who follow come as close to theirs (Shen et al.,
+// Nexus, SOSP 2019, call it early drop).
+func (s *Scheduler) hopeless(now time.Time, p *profile, line []*request, n, want int) *request {
+	if n == 0 { // 1
+		return line[0]
+	}
+	for k := want; k > n; k = p.size(k - 1) { // 2
+		took, _ := p.runTime(k)
+		var hurried, others []*request
+		for _, r := range line {
+			if !r.Deadline.IsZero() && now.Add(took).After(r.Deadline) {
+				hurried = append(hurried, r)
+			} else {
+				others = append(others, r)
+			}
+		}
+		if len(others) < k || len(hurried) > k {
+			continue
+		}
+		small, _ := p.runTime(n)
+		runs := (len(hurried) + n - 1) / n
+		if tooLate(now.Add(small*time.Duration(runs)/time.Duration(s.cfg.Slots)), others[:k], p) { // 3
+			return hurried[0]
+		}
+		return nil
 	}
 	return nil
 }

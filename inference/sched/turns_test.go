@@ -124,6 +124,43 @@ func TestBuckets_AFloodGetsTheRateOfTheBestBatch(t *testing.T) {
 	}
 }
 
+// With 60 ms batches of 8 are the largest that fit (14 ms each, two at a time, and one to
+// wait for): a line that is too long must not fall back to pairs.
+func TestBuckets_TooManyWithShortDeadlinesGetTheBatchThatFits(t *testing.T) {
+	for _, share := range []float64{.9, 1.5, 3} {
+		s := newSerial(t, u2netp)
+		s.tune()
+		const lasts = 5
+		before := len(s.w.answered)
+		random, rate, end := rand.New(rand.NewPCG(1, 2)), share*best(u2netp), s.w.now.Add(lasts*second)
+		for s.w.now.Before(end) {
+			s.until(s.w.now.Add(time.Duration(random.ExpFloat64() / rate * float64(second))))
+			s.w.arrive(Request{Model: "a", Canvas: "first", Deadline: s.w.now.Add(60 * ms)})
+		}
+		eight := 8 / (u2netp[8] * time.Microsecond).Seconds()
+		if got := float64(len(s.w.answered)-before-len(s.w.refused)) / lasts; got < .9*min(rate, eight) {
+			t.Errorf("%.0f requests a second: %.0f are answered, want most of what batches of 8 give, %.0f", rate, got, eight)
+		}
+	}
+}
+
+// Who is in a hurry goes first, in a batch as small as he wants, where the others have time.
+func TestBuckets_WhoHurriesIsServedWhereTheOthersCanWait(t *testing.T) {
+	s := newSerial(t, u2netp)
+	s.tune()
+	for range 2 {
+		s.w.arrive(Request{Model: "a", Canvas: "first"}) // the card is busy for 9.4 ms
+	}
+	hurried := s.w.arrive(Request{Model: "a", Canvas: "first", Deadline: s.w.now.Add(25 * ms)})
+	for range 15 {
+		s.w.arrive(Request{Model: "a", Canvas: "first", Deadline: s.w.now.Add(second)})
+	}
+	s.until(s.w.now.Add(25 * ms))
+	if !s.w.answered[hurried] || len(s.w.refused) > 0 {
+		t.Errorf("answered %v, refused %v: want him answered in time", s.w.answered[hurried], s.w.refused)
+	}
+}
+
 // best is the rate of the best batch, in items a second.
 func best(curve map[int]time.Duration) float64 {
 	rate := 0.0
