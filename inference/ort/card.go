@@ -84,7 +84,7 @@ func findCard(c Config, onnxruntime string, index int) (*card, error) {
 	if len(lacks) > 0 {
 		return nil, cannot(strings.Join(lacks, "; "))
 	}
-	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned), shares: newShares(), tensorRT: tensorRT}
+	found := &card{config: c, index: index, driver: driver, arena: fmt.Sprintf("gpu:%d", index), pins: newPins(runtime.pinned), shares: newShares(twinHolds), tensorRT: tensorRT}
 	found.read = func() (gpu.Reading, error) { return driver.Read(found.bus) }
 	if err := found.choose(runtime); err != nil {
 		return nil, cannot(err.Error())

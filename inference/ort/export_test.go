@@ -17,7 +17,7 @@ const FakeBudget = 4 << 30
 // the provider.
 func OnFakeCard(e *Engine, m models.Model, read func() gpu.Reading, pinned func(floats int) ([]float32, error)) (*Session, error) {
 	fake := &Engine{config: e.config, arena: e.arena, card: &card{
-		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", budget: FakeBudget, pins: newPins(pinned), shares: newShares(),
+		read: func() (gpu.Reading, error) { return read(), nil }, arena: "cpu:0", budget: FakeBudget, pins: newPins(pinned), shares: newShares(0),
 	}}
 	fake.card.open(read())
 	return (&Session{&session{engine: fake}}).Beside(m)
@@ -42,6 +42,9 @@ func (s *Session) Beside(m models.Model) (*Session, error) {
 	first.plan(first.c, cpu.another(m, in, out, loaded), func(c *onnx.DynamicAdvancedSession) { cpu.free(c) })
 	return &Session{first}, nil
 }
+
+// Hold has every C session hold so many bytes for itself, and bounds their number.
+func (s *Session) Hold(twin int64, most int) { s.engine.card.shares.twin, s.twins.most = twin, most }
 
 // Warm runs as a load does for nobody, on another canvas than what comes.
 func (s *Session) Warm() error {

@@ -1,9 +1,11 @@
 package ort
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 
 	"focal/core/fault"
@@ -17,21 +19,32 @@ import (
 // its run, so that is done only when nothing runs, and where the books have no room
 // for what is kept: beside what is loaded and all that runs.
 type shares struct {
-	mu sync.Mutex // protects of
-	of map[use]*share
+	twin int64 // bytes that a twin holds for itself, when its arena is empty
+
+	mu   sync.Mutex // protects what follows
+	of   map[use]*share
+	runs int64 // begun
 }
 
 // share is of one twin, in bytes as they were booked.
 type share struct {
 	running int64
-	keeps   int64 // the most that ran together since the arena was empty
+	keeps   int64 // the most that ran together since the arena was empty, itself with it
+	last    int64 // the number of its latest run
 }
 
-func newShares() *shares { return &shares{of: map[use]*share{}} }
+// twinHolds is what a session of ONNX Runtime 1.29 was seen to take of an H100 for
+// itself.
+const twinHolds = 64 << 20
 
-// begin books a run and returns the twins that have to go first: none, or all that
-// run nothing.
-func (h *shares) begin(u use, room inference.Room) (others []use) {
+func newShares(twin int64) *shares { return &shares{twin: twin, of: map[use]*share{}} }
+
+// begin books a run. Where that is more than there is room for, others have to give
+// up something first, of those that run nothing the one used longest ago first:
+//
+//  1. what its arena keeps, since what is planned stays planned;
+//  2. where that is not enough, itself.
+func (h *shares) begin(u use, room inference.Room) (shrink, leave []use) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	mine := h.of[u]
@@ -39,12 +52,26 @@ func (h *shares) begin(u use, room inference.Room) (others []use) {
 		mine = &share{}
 		h.of[u] = mine
 	}
+	h.runs++
+	mine.last = h.runs
 	mine.running += room.Run
 	mine.keeps = max(mine.keeps, mine.running)
-	if sum := h.sum(); sum <= room.All {
-		return nil
+	lacks := h.sum() - room.All
+	for _, o := range h.idle(false) { // 1
+		if lacks <= 0 {
+			return shrink, nil
+		}
+		lacks -= h.of[o].keeps - h.twin
+		shrink = append(shrink, o)
 	}
-	return h.idle(false)
+	for _, o := range h.idle(true) { // 2
+		if lacks <= 0 {
+			break
+		}
+		lacks -= min(h.of[o].keeps, h.twin)
+		leave = append(leave, o)
+	}
+	return shrink, leave
 }
 
 func (h *shares) end(u use, room inference.Room) {
@@ -61,7 +88,7 @@ func (h *shares) empty(u use) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if mine := h.of[u]; mine != nil && mine.running == 0 {
-		mine.keeps = 0
+		mine.keeps = min(mine.keeps, h.twin)
 	}
 }
 
@@ -88,18 +115,20 @@ func (h *shares) sum() int64 {
 	return sum
 }
 
-// idle are the twins that run nothing, empty ones too or not.
+// idle are the twins that run nothing, those with an empty arena too or not, the one
+// used longest ago first.
 func (h *shares) idle(empty bool) []use {
 	var list []use
 	for u, o := range h.of {
-		if o.running == 0 && (empty || o.keeps > 0) {
+		if o.running == 0 && (empty || o.keeps > h.twin) {
 			list = append(list, u)
 		}
 	}
+	slices.SortFunc(list, func(a, b use) int { return cmp.Compare(h.of[a].last, h.of[b].last) })
 	return list
 }
 
-// spare is what is kept of runs that have ended.
+// spare is what is kept of runs that have ended, their sessions with it.
 func (h *shares) spare() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -163,14 +192,14 @@ func (s *session) giveBack(u use, leave bool) error {
 // runs again without it, and without the sessions that nothing runs on.
 func (s *session) within(ctx context.Context, inputs []models.Tensor, room inference.Room) (outputs []models.Tensor, held int64, err error) {
 	shares, u := s.engine.card.shares, use{s, shapesOf(inputs)}
-	others := shares.begin(u, room)
+	shrink, leave := shares.begin(u, room)
 	defer func() {
 		shares.end(u, room)
 		if !s.twins.has(u.shape) { // it did not open, or s is closed
 			s.forget(u.shape)
 		}
 	}()
-	if err := giveBack(others, true); err != nil {
+	if err := errors.Join(giveBack(shrink, false), giveBack(leave, true)); err != nil {
 		return nil, 0, err
 	}
 	outputs, held, err = s.attempt(ctx, inputs, besides{})

@@ -21,6 +21,7 @@ type twins struct {
 	open  func() (*onnx.DynamicAdvancedSession, error)
 	close func(*onnx.DynamicAdvancedSession)
 	gone  func(shape string) // hears of each that is closed
+	most  int
 
 	mu  sync.Mutex // protects what follows
 	all []*twin    // the one used last at the end
@@ -35,14 +36,15 @@ type twin struct {
 	err    error
 }
 
-// mostTwins bounds them: a session holds some 64 MiB of a card for itself.
-const mostTwins = 12
+// mostTwins bounds them, whatever room the books have: seven canvases in six batch
+// sizes are 42.
+const mostTwins = 48
 
 // plan has s run on twins, of which the first is open.
 func (s *session) plan(first *onnx.DynamicAdvancedSession, open func() (*onnx.DynamicAdvancedSession, error), close func(*onnx.DynamicAdvancedSession)) {
 	t := &twin{c: first}
 	t.opened.Do(func() {})
-	s.twins = &twins{open: open, close: close, gone: s.forget, all: []*twin{t}}
+	s.twins = &twins{open: open, close: close, gone: s.forget, most: mostTwins, all: []*twin{t}}
 }
 
 // forget has nothing booked and nothing known of a shape that has no session any
@@ -68,7 +70,7 @@ func (w *twins) take(shape string) (*twin, error) {
 	t.users++
 	w.all = append(w.all, t)
 	var surplus *twin
-	if len(w.all) > mostTwins {
+	if len(w.all) > w.most {
 		surplus = w.remove(func(t *twin) bool { return t.users == 0 })
 	}
 	w.mu.Unlock()
