@@ -85,7 +85,8 @@ func pack(a answer) ([]byte, error) {
 	if m := a.mask; m.Pix != nil {
 		var b bytes.Buffer
 		grey := &image.Gray{Pix: m.Pix, Stride: m.Width, Rect: image.Rect(0, 0, m.Width, m.Height)}
-		if err := png.Encode(&b, grey); err != nil {
+		encoder := png.Encoder{CompressionLevel: png.BestSpeed} // whoever asked waits for it
+		if err := encoder.Encode(&b, grey); err != nil {
 			return nil, err
 		}
 		f.Mask = b.Bytes()
