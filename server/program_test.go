@@ -302,7 +302,7 @@ func get(t *testing.T, address string) (status int, cf string) {
 func TestProgram_ShowsWhatWasMeasured(t *testing.T) {
 	flags := modelFlags(t)
 	info := func() string { return mustFocal(t, "models", "info", "retinaface-mobilenet025", flags[0]) }
-	if said := info(); !strings.Contains(said, "# not measured yet") || !strings.Contains(said, "max_batch: 8") {
+	if said := info(); !strings.Contains(said, "# not measured yet") || !strings.Contains(said, "max_batch: 32") {
 		t.Errorf("before it was used: %s", said)
 	}
 	printedFaces(t, append([]string{photo(t)}, flags...)...)
