@@ -52,6 +52,19 @@ func TestOne_TheSchedulerAnswersMoreInTimeThanSimplePolicies(t *testing.T) {
 	}
 }
 
+// Where more come than can be served everybody is near to his deadline when it is his
+// turn. If batches were cut for that, a model that gains by them would lose what it
+// gains just then.
+func TestOne_BatchesWhereMoreComeThanCanBeServed(t *testing.T) {
+	c := small(31) // whose one model gains
+	c.Models, c.Memory, c.Load, c.BurstShare, c.Shift = 1, 10, 3, 0, 0
+	k := newWorld(c).kinds[0]
+	capacity := float64(k.maxBatch) * k.run(1).Seconds() / k.run(k.maxBatch).Seconds() / c.Load // of what comes
+	if got := one(t, c)["focal"].Goodput; capacity < 0.6 || got < 0.85*capacity {
+		t.Errorf("%.3f in time, of at most %.3f", got, capacity)
+	}
+}
+
 func TestOne_LosesNothingWhereAllModelsFit(t *testing.T) {
 	c := small(1)
 	c.Memory, c.Load, c.BurstShare = 10, 0.3, 0

@@ -90,13 +90,16 @@ func (m *model) slowest(now time.Time) Canvas {
 
 // predict estimates how long a request of the given class that arrived now
 // would wait for its answer: the load that is under way, the device time that
-// goes before it divided by the slots, and the batches of its own queue up to
-// the one that it is in. False means that nobody can say: its run time is
-// unknown or stale, or the request would be the one to start a load, which it
-// must not be refused for, else nobody would ever start it.
+// goes before it divided by the slots, the batches of its own queue before the
+// one that it is in divided by its runs side by side, and that one. False means
+// that nobody can say: its run time is unknown or stale, or the request would be
+// the one to start a load, which it must not be refused for, else nobody would
+// ever start it.
 //
 // Before it goes everything that runs and its own class; of another class only
-// what that one's weight buys in the meantime.
+// what that one's weight buys in the meantime. Its own queue counts whole, not
+// divided, as far as other models' queues are as long: so the longest is refused
+// first, and no model pushes out the others.
 func (s *Scheduler) predict(now time.Time, m *model, c Canvas, class inference.Class) (time.Duration, bool) {
 	return s.predictBehind(now, m, c, class, nil)
 }
@@ -126,15 +129,17 @@ func (s *Scheduler) predictBehind(now time.Time, m *model, c Canvas, class infer
 			mine += item
 		}
 	}
-	own := m.queueTime(c, int(class), expected(ahead, m, class))
+	line, last := m.queueTime(c, int(class), expected(ahead, m, class))
 	share, rest := s.cfg.Weights[class], 0
 	for i, w := range s.cfg.Weights {
 		if i != int(class) {
 			rest += w
 		}
 	}
-	others = min(others, (mine+own)*time.Duration(rest)/time.Duration(share))
-	wait := (s.busy(now)+mine+others)/time.Duration(s.cfg.Slots) + own
+	others = min(others, (mine+line+last)*time.Duration(rest)/time.Duration(share))
+	side := time.Duration(min(s.cfg.Slots, m.Instances))
+	own := (line + (side-1)*min(line, mine)) / side
+	wait := (s.busy(now)+mine+others)/time.Duration(s.cfg.Slots) + own + last
 
 	p := m.profiles[c]
 	if p == nil || !p.fresh(now) || m.state == absent && len(m.queues) == 0 {
@@ -161,21 +166,21 @@ func (s *Scheduler) busy(now time.Time) time.Duration {
 	return sum
 }
 
-// queueTime is the device time of the batches up to the one that a newcomer of
-// the given class would be in, behind so many guests.
-func (m *model) queueTime(c Canvas, class, guests int) time.Duration {
+// queueTime is the device time of the batches before the one that a newcomer of
+// the given class would be in, behind so many guests, and of that one.
+func (m *model) queueTime(c Canvas, class, guests int) (before, last time.Duration) {
 	p := m.profiles[c]
 	if p == nil {
-		return 0
+		return 0, 0
 	}
-	before := guests
+	ahead := guests
 	if q := m.queues[c]; q != nil {
-		before += len(q.waiting[class])
+		ahead += len(q.waiting[class])
 	}
 	most := p.pays(p.ready(m.MaxBatch))
 	full, _ := p.runTime(most)
-	last, _ := p.runTime(before%most + 1)
-	return full*time.Duration(before/most) + last
+	last, _ = p.runTime(ahead%most + 1)
+	return full * time.Duration(ahead/most), last
 }
 
 // itemTime is the device time of one item in the largest batch that is made.
