@@ -24,13 +24,16 @@ type PoolConfig struct {
 	// A sidecar that is left out is asked whether it is ready, at first after
 	// MinProbe, then after twice as long each time, up to MaxProbe.
 	MinProbe, MaxProbe time.Duration
+	// Remember is how long a picture over which two sidecars were lost is given to
+	// no third one: they have had time to start again, and know it by then.
+	Remember time.Duration
 	// Log hears who is left out, and who is back; nil: slog.Default.
 	Log *slog.Logger
 }
 
 // DefaultPoolConfig returns everything but the addresses.
 func DefaultPoolConfig() PoolConfig {
-	return PoolConfig{Dial: DefaultDialConfig(), MinProbe: 100 * time.Millisecond, MaxProbe: 2 * time.Second}
+	return PoolConfig{Dial: DefaultDialConfig(), MinProbe: 100 * time.Millisecond, MaxProbe: 2 * time.Second, Remember: 10 * time.Minute}
 }
 
 // Validate reports the first field that cannot work.
@@ -49,6 +52,9 @@ func (c PoolConfig) Validate() error {
 	}
 	if c.MinProbe <= 0 || c.MaxProbe < c.MinProbe {
 		return fault.New(fault.Invalid, op, "probes after %v up to %v: want more than 0, and rising", c.MinProbe, c.MaxProbe)
+	}
+	if c.Remember < 0 {
+		return fault.New(fault.Invalid, op, "pictures over which sidecars were lost are remembered for %v: want 0 or more", c.Remember)
 	}
 	return nil
 }
@@ -72,7 +78,8 @@ type Pool struct {
 	close   context.CancelFunc
 	watches sync.WaitGroup // added to under mu, never after Close
 
-	mu sync.Mutex // protects what members say of themselves
+	mu     sync.Mutex // protects what members say of themselves, and losses
+	losses map[pixel.Digest]loss
 }
 
 // member is one sidecar. Its client needs no lock.
@@ -94,7 +101,7 @@ func DialPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	p := &Pool{cfg: cfg}
+	p := &Pool{cfg: cfg, losses: map[pixel.Digest]loss{}}
 	for _, address := range cfg.Addresses {
 		c, err := Dial(cfg.dial(address))
 		if err != nil {
@@ -139,7 +146,7 @@ func (p *Pool) Foreground(ctx context.Context, r inference.ForegroundRequest) (i
 //     is in flight gets the pixels.
 //  4. Any answer but a refusal is the answer.
 //  5. A second one was lost over the pixels: they may be what kills it. No
-//     third one is tried.
+//     third one is tried, nor is one by those who ask again. (takers)
 //  6. Whoever refused, or is away, is passed over.
 //  7. Nobody is left: the refusal after which it is best to come back.
 func (p *Pool) ask(ctx context.Context, q inquiry) (reply, error) {
@@ -160,14 +167,15 @@ func (p *Pool) ask(ctx context.Context, q inquiry) (reply, error) {
 			at = p.take(left) // 3
 			got, err = p.put(ctx, at, q.byLook(look))
 			p.release(at)
+			p.lost(q.subject.Content, at, err)
 			if errors.Is(err, errBroken) {
 				lost++
 			}
 		}
-		if !fault.Is(err, fault.Busy) && !fault.Is(err, fault.Unavailable) || lost == 2 { // 4, 5
+		if !fault.Is(err, fault.Busy) && !fault.Is(err, fault.Unavailable) || lost == maxLost { // 4, 5
 			return got, err
 		}
-		left = slices.DeleteFunc(left, func(i int) bool { return i == at }) // 6
+		left = p.without(left, at, q.subject.Content) // 6
 		refusal = sooner(refusal, err)
 	}
 	return reply{}, refusal // 7
@@ -187,10 +195,16 @@ func (p *Pool) order(content pixel.Digest) (left []int, nobody error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	why := "none of the inference sidecars is ready:"
+	takers := p.takers(content)
+	if takers != nil {
+		why = "inference sidecars were lost over this picture, and are not back:"
+	}
 	for _, i := range rule.Order(content, p.cfg.Addresses) {
-		if m := p.members[i]; m.away == "" {
+		switch m := p.members[i]; {
+		case takers != nil && !slices.Contains(takers, i):
+		case m.away == "":
 			left = append(left, i)
-		} else {
+		default:
 			why += " " + m.away + ";"
 		}
 	}

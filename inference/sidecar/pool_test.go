@@ -251,6 +251,65 @@ func TestPool_GivesWhatMayKillToTwoAtMost(t *testing.T) {
 	}
 }
 
+// While the two that were lost over a picture start again, no third one is given it,
+// however often it is asked for. They know it by then.
+func TestPool_KeepsWhatMayKillForTheTwoThatKnowIt(t *testing.T) {
+	for name, tt := range map[string]struct {
+		remember time.Duration
+		dead     int32
+	}{"Remembered": {time.Minute, 2}, "Forgotten": {0, 3}} {
+		t.Run(name, func(t *testing.T) {
+			live := serve(t, sidecar.DefaultConfig(), &clienttest.Stub{}, nil)
+			cfg := sidecar.DefaultPoolConfig()
+			cfg.MinProbe, cfg.MaxProbe, cfg.Remember, cfg.Log = time.Millisecond, time.Millisecond, tt.remember, slog.New(slog.DiscardHandler)
+			var kills, back atomic.Bool
+			var deaths atomic.Int32
+			kills.Store(true)
+			for range 3 {
+				var dead atomic.Bool
+				address, _ := breaking(t, 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPost && kills.Load() && dead.CompareAndSwap(false, true) {
+						deaths.Add(1)
+					}
+					if dead.Load() && !back.Load() {
+						panic(http.ErrAbortHandler)
+					}
+					forward(t, live.tcp, w, r)
+				}))
+				cfg.Addresses = append(cfg.Addresses, address)
+			}
+			p, err := sidecar.DialPool(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := p.Close(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			})
+			ask := func() error {
+				_, err := p.Foreground(t.Context(), inference.ForegroundRequest{Subject: subject("x")})
+				return err
+			}
+			for range 4 {
+				if err := ask(); !fault.Is(err, fault.Unavailable) {
+					t.Fatalf("error is %v", err)
+				}
+			}
+			if got := deaths.Load(); got != tt.dead {
+				t.Errorf("%d died, want %d", got, tt.dead)
+			}
+			kills.Store(false)
+			back.Store(true)
+			for err = ask(); err != nil; err = ask() { // until one is back
+				if !fault.Is(err, fault.Unavailable) {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // stand serves at a socket of the given path until stop is called.
 func stand(t *testing.T, path string, client inference.Client) (stop func()) {
 	t.Helper()
