@@ -52,19 +52,23 @@ type transformCommand struct {
 	onceFlags
 }
 
-// Run transforms one picture. Where a server would send a Warning, it goes to
-// standard error.
+// Run transforms one picture.
 func (c *transformCommand) Run(ctx context.Context, log *slog.Logger) error {
 	return c.with(ctx, c.In, log, func(ctx context.Context, once *app.Once, file []byte) error {
 		out, warnings, err := once.Transform(ctx, file, c.Options, c.Out)
 		if err != nil {
 			return err
 		}
-		for _, w := range warnings {
-			fmt.Fprintln(os.Stderr, "focal: warning:", w)
-		}
+		warn(warnings)
 		return writeFile(c.Out, out)
 	})
+}
+
+// warn says on standard error what a server would send as a Warning.
+func warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintln(os.Stderr, "focal: warning:", w)
+	}
 }
 
 // facesCommand is `focal faces`.
@@ -105,6 +109,7 @@ func (c *foregroundCommand) Run(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
+		warn(app.Misnamed(c.Out, "image/png"))
 		return writeFile(c.Out, out)
 	})
 }

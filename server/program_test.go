@@ -59,6 +59,32 @@ func TestProgram_TransformsAFile(t *testing.T) {
 	}
 }
 
+func TestProgram_FileIsWhatItsEndingSays(t *testing.T) {
+	animation := reference.Shared(t, "data", "samples", "animated", "cogs.gif")
+	drawing := reference.Shared(t, "data", "samples", "svg", "logo.svg")
+	for _, c := range []struct{ in, out, options, content, warning string }{
+		{animation, "out.gif", "width=20", "image/gif", ""},
+		{animation, "out.webp", "width=20", "image/webp", ""},
+		{animation, "out.jpg", "width=20", "image/jpeg", ""},
+		{animation, "out", "width=20", "image/webp", ""},
+		{animation, "out.png", "width=20,format=gif", "image/gif", "out.png is image/gif"},
+		{photo(t), "out.GIF", "width=20", "image/gif", ""},
+		{photo(t), "out.tiff", "width=20", "image/jpeg", "out.tiff is image/jpeg"},
+		{drawing, "out.svg", "width=20", "text/xml; charset=utf-8", "never rasterised"},
+		{drawing, "out.png", "width=20", "text/xml; charset=utf-8", "out.png is image/svg+xml"},
+	} {
+		out := filepath.Join(t.TempDir(), c.out)
+		_, words, exit := focal(t, "transform", c.in, out, c.options)
+		file, err := os.ReadFile(out)
+		if err != nil || exit != 0 || http.DetectContentType(file) != c.content {
+			t.Errorf("%s, %s: exit %d, %v, a %s, want %s", c.out, c.options, exit, err, http.DetectContentType(file), c.content)
+		}
+		if !strings.Contains(words, c.warning) || strings.Contains(words, "ending") != strings.Contains(c.warning, " is ") {
+			t.Errorf("%s, %s: said %q, want %q", c.out, c.options, words, c.warning)
+		}
+	}
+}
+
 // The options beyond Cloudflare's go the same way, warnings included.
 func TestProgram_TransformsByEveryChoiceOfFacesAndSubjects(t *testing.T) {
 	models := modelFlags(t)
@@ -138,6 +164,10 @@ func TestProgram_WritesMaskAndCutout(t *testing.T) {
 	}
 	mustFocal(t, append([]string{"foreground", photo(t), out}, models...)...)
 	cut, _ := decode(t, out)
+	other := filepath.Join(t.TempDir(), "out.jpg")
+	if _, words, exit := focal(t, append([]string{"foreground", photo(t), other}, models...)...); exit != 0 || !strings.Contains(words, "out.jpg is image/png") {
+		t.Errorf("a cut-out called %s: exit %d, said %q", other, exit, words)
+	}
 	if cut.Bounds() != mask.Bounds() {
 		t.Fatalf("the cut-out is %v, the mask %v", cut.Bounds(), mask.Bounds())
 	}

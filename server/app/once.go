@@ -54,34 +54,51 @@ func (o *Once) Transform(ctx context.Context, file []byte, options, out string) 
 	}
 	parsed, _ = parsed.Resolve(transform.Hints{}) // nobody is on a slow phone here
 	if parsed.Format == transform.FormatDefault {
-		parsed.Format = formatOf(out)
+		parsed.Format, _ = formatOf(out)
 	}
 	r, err := o.pictures.Make(ctx, pipeline.Request{
 		Source:  pipeline.Source{Bytes: file, Digest: sha256.Sum256(file)},
 		Options: parsed,
 		Accept:  pipeline.Accept{AVIF: true, WebP: true}, // whoever asks here can show everything
 	})
-	return r.Body, append(warnings, r.Warnings...), err
+	if err != nil {
+		return nil, warnings, err
+	}
+	return r.Body, append(append(warnings, r.Warnings...), Misnamed(out, r.ContentType)...), nil
 }
 
-// formatOf returns the format that a file name asks for.
-func formatOf(name string) transform.Format {
+// formatOf returns the format that a file name asks for and the media type of
+// what it should hold; nothing for an ending that is no format of ours.
+func formatOf(name string) (transform.Format, string) {
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".jpg", ".jpeg":
-		return transform.FormatJPEG
+		return transform.FormatJPEG, "image/jpeg"
 	case ".png":
-		return transform.FormatPNG
+		return transform.FormatPNG, "image/png"
 	case ".webp":
-		return transform.FormatWebP
+		return transform.FormatWebP, "image/webp"
 	case ".avif":
-		return transform.FormatAVIF
+		return transform.FormatAVIF, "image/avif"
 	case ".jxl":
-		return transform.FormatJXL
+		return transform.FormatJXL, "image/jxl"
+	case ".gif":
+		return transform.FormatGIF, "image/gif"
 	case ".json":
-		return transform.FormatJSON
+		return transform.FormatJSON, "application/json"
+	case ".svg":
+		return transform.FormatDefault, "image/svg+xml"
 	default:
-		return transform.FormatDefault
+		return transform.FormatDefault, ""
 	}
+}
+
+// Misnamed warns that a file with that name and content would be taken for
+// something else by its ending. A name without one says nothing.
+func Misnamed(name, contentType string) []string {
+	if _, want := formatOf(name); filepath.Ext(name) == "" || want == contentType {
+		return nil
+	}
+	return []string{filepath.Base(name) + " is " + contentType + ", which its ending does not say"}
 }
 
 // Faces answers as POST /v1/faces does. A nil threshold is the model's.
