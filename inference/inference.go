@@ -8,6 +8,7 @@ package inference
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"focal/core/fault"
@@ -192,6 +193,19 @@ type Status struct {
 	Missing  []string      `json:"missing"` // default models that are not in the repository, served by one of the program or not
 	// Sidecars are those behind a pool, each for itself; nil where there is none.
 	Sidecars []SidecarStatus `json:"sidecars,omitempty"`
+}
+
+// MarshalJSON writes a list that is empty as [] and never as null: whoever reads
+// /readyz walks through them.
+func (s Status) MarshalJSON() ([]byte, error) {
+	type plain Status // without this method
+	if s.Models == nil {
+		s.Models = []ModelStatus{}
+	}
+	if s.Missing == nil {
+		s.Missing = []string{}
+	}
+	return json.Marshal(plain(s))
 }
 
 // SidecarStatus is one of several sidecars.
