@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -15,13 +16,15 @@ import (
 // Sign signs a URL, or a path with its query, as Cloudflare Images does: the
 // message is the path, and the query with exp in it if there is any; sig is
 // its HMAC-SHA256 in lower-case hex. A zero expires never expires.
+//
+// What a browser would escape on the way is escaped in what is returned, before it
+// is signed: the server checks what arrives.
 func Sign(key, address string, expires time.Time) (string, error) {
 	const op = "api.Sign"
 	if key == "" {
 		return "", fault.New(fault.Invalid, op, "the key is empty")
 	}
-	// The path is signed as it is written: the server sees it so.
-	at := 0
+	at := 0 // where the path begins
 	if i := strings.Index(address, "://"); i >= 0 && !strings.HasPrefix(address, "/") {
 		if _, err := url.Parse(address); err != nil {
 			return "", fault.New(fault.Invalid, op, "%w", err)
@@ -35,6 +38,16 @@ func Sign(key, address string, expires time.Time) (string, error) {
 	if !strings.HasPrefix(address[at:], "/") {
 		return "", fault.New(fault.Invalid, op, "%q is neither a URL nor a path", address)
 	}
+	_, query, _ := strings.Cut(address[at:], "?")
+	if strings.Contains(address, "#") {
+		return "", fault.New(fault.Invalid, op, "%q has a #, which no client sends: write %%23", address)
+	}
+	for item := range strings.SplitSeq(query, "&") {
+		if name, _, _ := strings.Cut(item, "="); name == "exp" || name == "sig" {
+			return "", fault.New(fault.Invalid, op, "%q has %s in its query already", address, name)
+		}
+	}
+	address = address[:at] + escapeAsBrowsers(address[at:])
 	join := func(s string) string {
 		if strings.Contains(address[at:], "?") {
 			return "&" + s
@@ -45,6 +58,20 @@ func Sign(key, address string, expires time.Time) (string, error) {
 		address += join("exp=" + strconv.FormatInt(expires.Unix(), 10))
 	}
 	return address + join("sig="+mac(key, address[at:])), nil
+}
+
+// escapeAsBrowsers escapes what is not ASCII and what a browser escapes in a path
+// or a query (the percent-encode sets of the URL standard).
+func escapeAsBrowsers(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' || strings.IndexByte("\"'<>^`{}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 func mac(key, message string) string {

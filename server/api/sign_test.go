@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,8 +57,39 @@ func TestVerify_TakesWhatSignGives(t *testing.T) {
 	}
 }
 
+// What a client sends must be what was signed, though it escapes names. The wanted
+// escapes are those of the URL standard.
+func TestSign_OutlivesTheEscapesOfAClient(t *testing.T) {
+	for address, want := range map[string]string{
+		"/w=1/a b.jpg":          "/w=1/a%20b.jpg",
+		"/w=1/a%20b.jpg":        "/w=1/a%20b.jpg",
+		"/w=1/é☃.jpg?q=a b":     "/w=1/%C3%A9%E2%98%83.jpg?q=a%20b",
+		"/w=1/{a}^`<\">.jpg":    "/w=1/%7Ba%7D%5E%60%3C%22%3E.jpg",
+		"/t=1;2,b=rgb(1,2,3)/a": "/t=1;2,b=rgb(1,2,3)/a",
+	} {
+		signed, err := Sign("k", "https://h.example"+address, time.Time{})
+		if err != nil || !strings.HasPrefix(signed, "https://h.example"+want) {
+			t.Errorf("%s: %s, %v", address, signed, err)
+			continue
+		}
+		request, err := http.NewRequest(http.MethodGet, signed, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := request.URL.RequestURI()
+		path, query, _ := strings.Cut(sent, "?")
+		if _, err := verify([]string{"k"}, path, query, time.Now()); err != nil {
+			t.Errorf("%s was sent as %s: %v", signed, sent, err)
+		}
+	}
+}
+
 func TestSign_RefusesWhatIsNoAddress(t *testing.T) {
-	for _, address := range []string{"", "hello", "https://h.example"} {
+	for _, address := range []string{
+		"", "hello", "https://h.example",
+		"/cdn-cgi/image/background=#f00/a.png", "https://h.example/a.jpg?x=1#top", // no client sends what is behind a #
+		"/a.jpg?sig=00", "/a.jpg?x=1&exp=9", // they would be taken for the signature's own
+	} {
 		if _, err := Sign("k", address, time.Time{}); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: got %v", address, err)
 		}
