@@ -50,7 +50,8 @@ func plainName(name string) bool {
 //
 //  1. preset=NAME, or NAME alone: that preset, where there is one.
 //  2. preset=NAME of none: refused.
-//  3. Anything else is an option list, where such are served.
+//  3. Anything else is an option list, where such are served. A word alone is
+//     none, and was rather meant to be a preset where there are any.
 func (p presets) parse(list string) (transform.Options, []string, error) {
 	const op = "api.presets"
 	name, explicit := strings.CutPrefix(list, "preset=")
@@ -63,6 +64,10 @@ func (p presets) parse(list string) (transform.Options, []string, error) {
 	case p.only:
 		return transform.Options{}, nil, fault.New(fault.Forbidden, op, "only presets are served here (--only-presets)")
 	default: // 3
-		return transform.Parse(list)
+		options, warnings, err := transform.Parse(list)
+		if err != nil && len(p.named) > 0 && plainName(list) {
+			err = fault.New(fault.Invalid, op, "no preset has the name %s, and an option is key=value", list)
+		}
+		return options, warnings, err
 	}
 }

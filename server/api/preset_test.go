@@ -40,6 +40,9 @@ func TestPresets_AreNamedOptionLists(t *testing.T) {
 			}
 		}
 	}
+	if _, _, err := open.parse("thum"); err == nil || !strings.Contains(err.Error(), "no preset has the name thum") {
+		t.Errorf("a slip in a name: %v", err)
+	}
 	if o, _, err := open.parse("width=300"); err != nil || o.Width != 300 {
 		t.Errorf("a plain list beside presets: %+v, %v", o, err)
 	}
