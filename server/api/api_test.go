@@ -382,6 +382,24 @@ func TestRoutes_OfOperators(t *testing.T) {
 	}
 }
 
+// A link of the start page that does not work is worse than none.
+func TestServer_StartPageLinksToWhatIsServed(t *testing.T) {
+	for name, c := range map[string]struct {
+		change   func(*Config)
+		has, not string
+	}{
+		"signed": {func(c *Config) { c.SignKeys = []string{"k"} }, "focal sign", "b.jpg"},
+		"only presets": {func(c *Config) { c.Presets, c.OnlyPresets = map[string]string{"thumb": "width=9"}, true },
+			`href="/cdn-cgi/image/thumb/a%20b.jpg"`, "width=320"},
+		"nothing found": {func(c *Config) { c.Samples = func() []string { return nil } }, "Name a source", "focal sign"},
+	} {
+		_, body := get(t, serve(t, nil, nil, c.change)+"/")
+		if !strings.Contains(body, c.has) || strings.Contains(body, c.not) {
+			t.Errorf("%s: want %q and no %q in\n%s", name, c.has, c.not, body)
+		}
+	}
+}
+
 func TestAcceptOf_ReadsWeights(t *testing.T) {
 	for header, want := range map[string]pipeline.Accept{
 		"":                           {},

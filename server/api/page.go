@@ -4,7 +4,9 @@ import (
 	"bytes"
 	_ "embed"
 	"html/template"
+	"maps"
 	"net/url"
+	"slices"
 
 	"focal/core/fault"
 
@@ -36,6 +38,18 @@ var recipes = []recipe{
 	{"What is in it, as JSON", "gravity=face,segment=foreground,format=json"},
 }
 
+// served returns the options of a small picture and the recipes, as far as this
+// server makes them: where only presets are served, these.
+func (s *Server) served() (thumb string, served []recipe) {
+	if !s.presets.only {
+		return "width=240,height=160,fit=cover,gravity=auto", recipes
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.presets.named)) {
+		served = append(served, recipe{"Preset", name})
+	}
+	return served[0].Options, served // there is one: newPresets
+}
+
 // start answers the start page: links that work, or how to give it pictures.
 func (s *Server) start(ctx *fasthttp.RequestCtx) {
 	type link struct{ Title, Options, URL string }
@@ -47,12 +61,18 @@ func (s *Server) start(ctx *fasthttp.RequestCtx) {
 	page := struct {
 		Version    string
 		Configured bool
+		Signed     bool
 		Samples    []sample
-	}{Version: s.config.Version, Configured: s.config.Configured}
-	for _, name := range s.config.Samples() {
+	}{Version: s.config.Version, Configured: s.config.Configured, Signed: len(s.config.SignKeys) > 0}
+	thumb, served := s.served()
+	var names []string
+	if !page.Signed { // no link would work, and names are not for everybody
+		names = s.config.Samples()
+	}
+	for _, name := range names {
 		source := (&url.URL{Path: name}).EscapedPath()
-		one := sample{Name: name, Thumb: imagePrefix + "width=240,height=160,fit=cover,gravity=auto/" + source}
-		for _, r := range recipes {
+		one := sample{Name: name, Thumb: imagePrefix + thumb + "/" + source}
+		for _, r := range served {
 			one.Links = append(one.Links, link{r.Title, r.Options, imagePrefix + r.Options + "/" + source})
 		}
 		page.Samples = append(page.Samples, one)
