@@ -42,7 +42,7 @@ func newParser(cli *commands, options ...kong.Option) (*kong.Kong, error) {
 		kong.Vars{"models": modelsDir()},
 		kong.DefaultEnvars("FOCAL"),
 		kong.Configuration(yamlResolver),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(), // the flags of serve would push the error out of sight
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),
 	}, options...)...)
 }
@@ -54,7 +54,11 @@ func main() {
 		if err != nil {
 			return err
 		}
-		command, err := parser.Parse(os.Args[1:])
+		args := os.Args[1:]
+		if len(args) == 0 {
+			args = []string{"--help"} // which commands there are is all that may be meant
+		}
+		command, err := parser.Parse(args)
 		parser.FatalIfErrorf(err)
 		command.BindTo(ctx, (*context.Context)(nil))
 		return command.Run(&cli, newLogger(cli.LogJSON))

@@ -221,6 +221,22 @@ func TestProgram_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestProgram_AnErrorIsNotBuriedUnderFlags(t *testing.T) {
+	for want, args := range map[string][]string{
+		`--workers: expected a valid 64 bit int but got "abc"`: {"serve", "--workers=abc"},
+		"unknown flag --rot": {"serve", "--rot=/"},
+		"/nonexistent.yaml":  {"config", "--config=/nonexistent.yaml"},
+	} {
+		out, words, exit := focal(t, args...)
+		if lines := strings.Count(out+words, "\n"); exit == 0 || lines > 6 || !strings.Contains(words, want) {
+			t.Errorf("%v: exit %d, %d lines, %q, want %q", args, exit, lines, words, want)
+		}
+	}
+	if out, _, _ := focal(t); !strings.Contains(out, "foreground") || !strings.Contains(out, "doctor") {
+		t.Errorf("focal alone does not say what it can do:\n%s", out)
+	}
+}
+
 func TestProgram_DoctorFindsEverythingThatServeNeeds(t *testing.T) {
 	models := modelFlags(t)
 	out := mustFocal(t, append([]string{"doctor"}, models...)...)
