@@ -6,6 +6,7 @@ import (
 	"math"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"focal/bench/reference"
@@ -27,8 +28,19 @@ func repository(t *testing.T) *models.Repository {
 }
 
 // batching is a repository whose models batch on the CPU too, where it gains
-// nothing: what comes out must be the same all the same.
-type batching struct{ *models.Repository }
+// nothing: what comes out must be the same all the same. Where line is set a model is
+// loaded when it is closed.
+type batching struct {
+	*models.Repository
+	line chan struct{}
+}
+
+func (b batching) Holds(m models.Model) bool {
+	if b.line != nil {
+		<-b.line
+	}
+	return b.Repository.Holds(m)
+}
 
 func (b batching) Models() ([]models.Model, error) {
 	all, err := b.Repository.Models()
@@ -115,7 +127,7 @@ func TestHost_GivesTheSameInABatchAsAlone(t *testing.T) {
 		{"prisma-portrait", mask, 1e-5 + 1.0/255},
 	} {
 		t.Run(c.model, func(t *testing.T) {
-			repo, subjects := batching{reference.Pull(t, t.TempDir(), c.model)}, photos(t, 10)
+			repo, subjects := batching{Repository: reference.Pull(t, t.TempDir(), c.model)}, photos(t, 10)
 			if c.within > 1e-5 {
 				subjects = subjects[:4] // a mask has a hundred thousand numbers
 			}
@@ -129,15 +141,20 @@ func TestHost_GivesTheSameInABatchAsAlone(t *testing.T) {
 			}
 			shut(t, h)
 
+			repo.line = make(chan struct{})
 			h = real(t, repo, 4<<30) // with an empty cache
 			defer shut(t, h)
-			var group errgroup.Group
+			group, ctx := errgroup.WithContext(t.Context())
 			for i, s := range subjects {
 				group.Go(func() (err error) {
-					together[i], err = c.ask(t.Context(), h, c.model, s)
+					together[i], err = c.ask(ctx, h, c.model, s)
 					return err
 				})
 			}
+			// Pictures take longer to decode than some models to run: none runs before
+			// all wait, or on a busy machine nothing would be batched.
+			inLine(ctx, t, h, len(subjects))
+			close(repo.line)
 			if err := group.Wait(); err != nil {
 				t.Fatal(err)
 			}
@@ -153,6 +170,28 @@ func TestHost_GivesTheSameInABatchAsAlone(t *testing.T) {
 				t.Error("nothing was batched")
 			}
 		})
+	}
+}
+
+// inLine returns when so many items wait for models, or ctx ends.
+func inLine(ctx context.Context, t *testing.T, h *host.Host, n int) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(h.Collectors()...)
+	for wait := 0.0; wait < float64(n) && ctx.Err() == nil; {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait = 0
+		for _, f := range families {
+			if f.GetName() != "focal_inference_queue_length" {
+				continue
+			}
+			for _, m := range f.GetMetric() {
+				wait += m.GetGauge().GetValue()
+			}
+		}
 	}
 }
 
@@ -173,7 +212,7 @@ func same(t *testing.T, alone, together []float64, within float64) {
 func TestHost_GivesTheSameNumbersInABatchAsAlone(t *testing.T) {
 	for name, side := range map[string]int64{"u2netp": 320, "prisma-portrait": 256} {
 		t.Run(name, func(t *testing.T) {
-			h := real(t, batching{reference.Pull(t, t.TempDir(), name)}, 4<<30)
+			h := real(t, batching{Repository: reference.Pull(t, t.TempDir(), name)}, 4<<30)
 			defer shut(t, h)
 			const n = 3
 			each := 3 * side * side
