@@ -21,7 +21,8 @@ type Engine interface {
 	// runs and so that the first request pays for nothing; an engine on which a
 	// first run costs no more than another may leave it out for a file that it
 	// has seen run. A bad file is fault.Unsupported or
-	// fault.Corrupt, want of memory is fault.Busy.
+	// fault.Corrupt, want of memory is fault.Busy. ctx ending asks it to stop
+	// (shutdown and the watchdog only); it may come back late, or with a session.
 	Load(ctx context.Context, m models.Model) (Session, error)
 	// Used is the reading: bytes of device memory that sessions hold now, without
 	// what is only kept for runs to come; -1 where nothing can be read.

@@ -242,7 +242,7 @@ func (s *Scheduler) OnUnloaded(now time.Time, id ModelID) {
 	s.books.give(m.booked)
 	m.booked = 0
 	m.state, m.since = absent, now
-	if m.stopped {
+	if m.stopped { // whoever was refused for it may come back
 		m.failure, m.retryAt = nil, time.Time{}
 	}
 	s.settle(now)

@@ -88,8 +88,7 @@ func (s *Scheduler) watchUnload(now time.Time, m *model) {
 //  2. Beyond it: who waits for the model is told so, and so is whoever comes. A
 //     load is asked to stop; a session cannot be.
 //  3. Beyond it by another StuckFloor: the device is lost. A load is held to
-//     have hung, which is nobody's fault the first time; the other models on the
-//     device are none the worse.
+//     have hung, which is nobody's fault the first time.
 func (s *Scheduler) watchLoads(now time.Time) {
 	for _, m := range s.models {
 		switch {
