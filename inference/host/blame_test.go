@@ -1,7 +1,9 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -76,6 +78,41 @@ func TestHost_RefusesWhatTwoProcessesHaveEndedOver(t *testing.T) {
 				t.Errorf("what is known is gone: %v", err)
 			}
 		})
+	}
+}
+
+// A model that is refused for ten minutes must be found in the log.
+func TestHost_LogsWhatEndedTheProcessWhileItLoaded(t *testing.T) {
+	path, kept := filepath.Join(t.TempDir(), "box"), []byte(nil)
+	var log bytes.Buffer
+	for times := range 3 {
+		if err := os.WriteFile(path, kept, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log.Reset()
+		open(t, func(c *Config) {
+			c.Blackbox, c.Log = boxAt(t, path), slog.New(slog.NewTextHandler(&log, nil))
+		}, func(t *testing.T, h *house) {
+			if times == 2 {
+				_, err := h.Faces(t.Context(), inference.FacesRequest{Subject: photo(7, 80)})
+				expectKind(t, err, fault.Unavailable, "ended 2 times while it was loaded")
+				return
+			}
+			gate := fake.NewGate()
+			h.engine.Set("detector", fake.Script{LoadGate: gate})
+			answered := h.ask(t.Context(), photo(7, 80))
+			gate.Came()
+			var err error
+			if kept, err = os.ReadFile(path); err != nil {
+				t.Fatal(err)
+			}
+			gate.Open()
+			<-answered
+		})
+		told := strings.Contains(log.String(), "level=WARN") && strings.Contains(log.String(), fmt.Sprintf("model=detector times=%d", times))
+		if told != (times > 0) {
+			t.Errorf("after %d ends the log says %q", times, log.String())
+		}
 	}
 }
 

@@ -42,7 +42,8 @@ type loop struct {
 	metrics    *metrics
 	statistics *statistics
 	box        *blackbox.Box
-	abort      context.Context // ends runs and loads when Close has run out of time
+	crashes    map[sched.Key]int // how many processes before this one ended over what
+	abort      context.Context   // ends runs and loads when Close has run out of time
 	inbox      chan func(now time.Time)
 	ended      chan struct{}  // closed when run returns
 	workers    sync.WaitGroup // loads, unloads and slots; added to by the loop alone
@@ -77,6 +78,7 @@ func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *cata
 		stops:    map[sched.RunID]context.CancelFunc{},
 		loads:    map[sched.ModelID]context.CancelFunc{},
 		onLost:   cfg.OnLost,
+		crashes:  map[sched.Key]int{},
 	}
 	var err error
 	if l.sched, err = sched.New(cfg.Config, l); err != nil {
@@ -84,6 +86,7 @@ func newLoop(abort context.Context, cfg Config, engine inference.Engine, c *cata
 	}
 	for _, c := range l.box.Crashes() {
 		l.sched.OnCrash(c.Key, c.Count, c.Last)
+		l.crashes[c.Key] = c.Count
 	}
 	for range cfg.Slots {
 		l.idlers = append(l.idlers, make(slot, 1))
@@ -205,6 +208,10 @@ func (l *loop) admit(now time.Time, m *served, r sched.Request, j *job) {
 		spec := m.spec
 		spec.Retired = !l.catalog.current(m) // it was replaced while its picture was looked at
 		l.known[r.Model] = m.Model
+		if n := l.crashes[sched.LoadKey(r.Model)]; n > 0 { // whoever asks sees it refused; the log must say why
+			l.log.Warn("the process has ended while this model was loaded: after the second time it is refused for ten minutes",
+				"model", m.Name, "times", n)
+		}
 		l.sched.OnModel(now, spec)
 		l.sched.OnMeasured(now, spec.ID, m.known)
 	}
