@@ -24,8 +24,8 @@ type PoolConfig struct {
 	// A sidecar that is left out is asked whether it is ready, at first after
 	// MinProbe, then after twice as long each time, up to MaxProbe.
 	MinProbe, MaxProbe time.Duration
-	// Remember is how long a picture over which two sidecars were lost is given to
-	// no third one: they have had time to start again, and know it by then.
+	// Remember is how long what two sidecars were lost over is given to no
+	// third one: they have had time to start again, and know it by then.
 	Remember time.Duration
 	// Log hears who is left out, and who is back; nil: slog.Default.
 	Log *slog.Logger
@@ -54,7 +54,7 @@ func (c PoolConfig) Validate() error {
 		return fault.New(fault.Invalid, op, "probes after %v up to %v: want more than 0, and rising", c.MinProbe, c.MaxProbe)
 	}
 	if c.Remember < 0 {
-		return fault.New(fault.Invalid, op, "pictures over which sidecars were lost are remembered for %v: want 0 or more", c.Remember)
+		return fault.New(fault.Invalid, op, "what sidecars were lost over is remembered for %v: want 0 or more", c.Remember)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ type Pool struct {
 	watches sync.WaitGroup // added to under mu, never after Close
 
 	mu     sync.Mutex // protects what members say of themselves, and losses
-	losses map[pixel.Digest]loss
+	losses map[matter]loss
 }
 
 // member is one sidecar. Its client needs no lock.
@@ -101,7 +101,7 @@ func DialPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	p := &Pool{cfg: cfg, losses: map[pixel.Digest]loss{}}
+	p := &Pool{cfg: cfg, losses: map[matter]loss{}}
 	for _, address := range cfg.Addresses {
 		c, err := Dial(cfg.dial(address))
 		if err != nil {
@@ -152,7 +152,7 @@ func (p *Pool) Foreground(ctx context.Context, r inference.ForegroundRequest) (i
 func (p *Pool) ask(ctx context.Context, q inquiry) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Dial.Timeout) // no longer than ctx's own deadline
 	defer cancel()
-	left, refusal := p.order(q.subject.Content)
+	left, refusal := p.order(q.matter())
 	var look pixel.Buffer
 	lost := 0
 	for len(left) > 0 {
@@ -167,7 +167,7 @@ func (p *Pool) ask(ctx context.Context, q inquiry) (reply, error) {
 			at = p.take(left) // 3
 			got, err = p.put(ctx, at, q.byLook(look))
 			p.release(at)
-			p.lost(q.subject.Content, at, err)
+			p.lost(q.matter(), at, err)
 			if errors.Is(err, errBroken) {
 				lost++
 			}
@@ -175,7 +175,7 @@ func (p *Pool) ask(ctx context.Context, q inquiry) (reply, error) {
 		if !fault.Is(err, fault.Busy) && !fault.Is(err, fault.Unavailable) || lost == maxLost { // 4, 5
 			return got, err
 		}
-		left = p.without(left, at, q.subject.Content) // 6
+		left = p.without(left, at, q.matter()) // 6
 		refusal = sooner(refusal, err)
 	}
 	return reply{}, refusal // 7
@@ -189,17 +189,17 @@ func (p *Pool) put(ctx context.Context, at int, m message) (reply, error) {
 	return answer, err
 }
 
-// order returns who is asked about a content, and what to say where nobody is
+// order returns who is asked about a matter, and what to say where nobody is
 // left.
-func (p *Pool) order(content pixel.Digest) (left []int, nobody error) {
+func (p *Pool) order(about matter) (left []int, nobody error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	why := "none of the inference sidecars is ready:"
-	takers := p.takers(content)
+	takers := p.takers(about)
 	if takers != nil {
 		why = "inference sidecars were lost over this picture, and are not back:"
 	}
-	for _, i := range rule.Order(content, p.cfg.Addresses) {
+	for _, i := range rule.Order(about.content, p.cfg.Addresses) {
 		switch m := p.members[i]; {
 		case takers != nil && !slices.Contains(takers, i):
 		case m.away == "":

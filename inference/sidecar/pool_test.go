@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -307,6 +308,53 @@ func TestPool_KeepsWhatMayKillForTheTwoThatKnowIt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// That another model answers about a picture does not make it harmless: a third
+// sidecar is not given it either.
+func TestPool_RemembersWhatKilledThoughAnotherModelAnswers(t *testing.T) {
+	live := serve(t, sidecar.DefaultConfig(), &clienttest.Stub{}, nil)
+	cfg := sidecar.DefaultPoolConfig()
+	cfg.MinProbe, cfg.MaxProbe, cfg.Log = time.Millisecond, time.Millisecond, slog.New(slog.DiscardHandler)
+	var first, died atomic.Int32 // the one that stays away, and a bit for each
+	for i := range 3 {
+		me := int32(1) << i
+		address, _ := breaking(t, 0, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if kills := r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/faces"); kills || first.Load() == me {
+				if kills {
+					first.CompareAndSwap(0, me)
+					died.Or(me)
+				}
+				panic(http.ErrAbortHandler)
+			}
+			forward(t, live.tcp, w, r)
+		}))
+		cfg.Addresses = append(cfg.Addresses, address)
+	}
+	p, err := sidecar.DialPool(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	faces := func() {
+		if _, err := p.Faces(t.Context(), inference.FacesRequest{Subject: subject("x")}); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("error is %v", err)
+		}
+	}
+	faces()
+	for err = fault.New(fault.Unavailable, "", ""); err != nil; { // until one is back
+		if _, err = p.Foreground(t.Context(), inference.ForegroundRequest{Subject: subject("x")}); err != nil && !fault.Is(err, fault.Unavailable) {
+			t.Fatal(err)
+		}
+	}
+	faces()
+	if n := bits.OnesCount32(uint32(died.Load())); n != 2 {
+		t.Errorf("%d sidecars died, want 2", n)
 	}
 }
 
