@@ -83,9 +83,68 @@ func (i *Image) Rotate(degrees int) error {
 	return nil
 }
 
+// The largest standard deviation that is blurred as it is, in pixels, and the least
+// side of a copy that stands in. A kernel as wide as a large blur wants costs
+// minutes for a large picture; of what such a blur leaves, a copy reduced by this
+// much keeps all.
+const fullSigma, leastCopy = 8, 32
+
 // Blur blurs with a Gaussian of standard deviation sigma in pixels; colours
 // are weighed by alpha.
 func (i *Image) Blur(sigma float64) error {
+	s := i.Size()
+	by := min(int(sigma/fullSigma), min(s.Width, s.Height)/leastCopy)
+	if by < 2 {
+		return i.blur(sigma)
+	}
+	soft, err := i.reduced(pixel.Size{Width: s.Width / by, Height: s.Height / by})
+	if err != nil {
+		return err
+	}
+	defer soft.Close()
+	if err := soft.blur(sigma / float64(by)); err != nil {
+		return err
+	}
+	if err := soft.Resize(s); err != nil {
+		return err
+	}
+	return i.cover(soft)
+}
+
+// reduced returns a smaller copy without metadata. It lies in memory, or every tile
+// of what is made of it would reduce its surroundings again.
+func (i *Image) reduced(size pixel.Size) (*Image, error) {
+	const op = "vips.reduced"
+	c, err := i.ref.Copy()
+	if err != nil {
+		return nil, wrap(fault.Internal, op, err)
+	}
+	small := &Image{ref: c}
+	defer small.Close()
+	if err := small.Resize(size); err != nil {
+		return nil, err
+	}
+	b, err := small.ref.ToBytes()
+	if err != nil {
+		return nil, wrap(fault.Corrupt, op, lastError(err))
+	}
+	m, err := govips.NewImageFromMemory(b, size.Width, size.Height, small.ref.Bands(), govips.BandFormatUchar, small.ref.Interpretation())
+	if err != nil {
+		return nil, wrap(fault.Internal, op, err)
+	}
+	return &Image{ref: m}, nil
+}
+
+// cover replaces all pixels by those of another picture of that size; the metadata
+// stay.
+func (i *Image) cover(by *Image) error {
+	if err := i.ref.Insert(by.ref, 0, 0, false, nil); err != nil {
+		return wrap(fault.Internal, "vips.cover", err)
+	}
+	return nil
+}
+
+func (i *Image) blur(sigma float64) error {
 	for _, do := range []func() error{
 		i.ref.PremultiplyAlpha,
 		func() error { return i.ref.GaussianBlur(sigma) },

@@ -24,8 +24,8 @@ func (i *Image) Shadow(x, y int, sigma float64, c Colour) error {
 		return wrap(fault.Internal, op, err)
 	}
 	if sigma > 0 {
-		if err := ref.GaussianBlur(sigma); err != nil {
-			return wrap(fault.Internal, op, err)
+		if err := alpha.Blur(sigma); err != nil {
+			return err
 		}
 	}
 	if err := ref.Linear1(float64(c.A)/255, 0); err != nil {
