@@ -2,6 +2,7 @@ package sched
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"focal/core/fault"
@@ -65,7 +66,8 @@ func (s *Scheduler) batch(now time.Time, q *queue) []*request {
 //
 //  1. Not even the first alone would be in time: it.
 //  2. Else the largest batch above n that would be in time without those who have
-//     less time than it takes, if those are no more than it has.
+//     less time than it takes, if those are no more than it has. It is one of those
+//     whose class weighs no less: for others nobody is given up.
 //  3. Would it be late if those were served first, n at a time: the first of them.
 //
 // Without 3 a line that is too long stays so: each run is as small as the next
@@ -85,7 +87,12 @@ func (s *Scheduler) hopeless(now time.Time, p *profile, line []*request, n, want
 				others = append(others, r)
 			}
 		}
-		if len(others) < k || len(hurried) > k {
+		if len(hurried) == 0 || len(hurried) > k {
+			continue
+		}
+		weight := s.cfg.Weights[hurried[0].Class]
+		others = slices.DeleteFunc(others, func(r *request) bool { return s.cfg.Weights[r.Class] < weight })
+		if len(others) < k {
 			continue
 		}
 		small, _ := p.runTime(n)

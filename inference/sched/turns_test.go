@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"focal/inference"
 )
 
 // serial is a card: its runs take turns, each as long as measured on an H100, and the
@@ -165,6 +167,32 @@ func TestBuckets_WhoHurriesIsServedWhereTheOthersCanWait(t *testing.T) {
 	s.until(s.w.now.Add(25 * ms))
 	if !s.w.answered[hurried] || len(s.w.refused) > 0 {
 		t.Errorf("answered %v, refused %v: want him answered in time", s.w.answered[hurried], s.w.refused)
+	}
+}
+
+// The image server has a fifth of what a card can do, far less than its share, and is
+// served however many direct callers would like a larger batch than its deadlines leave.
+func TestBuckets_GivesNobodyUpForAClassThatWeighsLess(t *testing.T) {
+	s := newSerial(t, u2netp)
+	s.tune()
+	random, rate, end := rand.New(rand.NewPCG(1, 2)), best(u2netp), s.w.now.Add(5*second)
+	server := map[RequestID]bool{}
+	for s.w.now.Before(end) {
+		s.until(s.w.now.Add(time.Duration(random.ExpFloat64() / rate * float64(second))))
+		if random.Float64() < .2 {
+			server[s.w.arrive(Request{Model: "a", Canvas: "first", Class: inference.ClassServer, Deadline: s.w.now.Add(60 * ms)})] = true
+		} else {
+			s.w.arrive(Request{Model: "a", Canvas: "first", Class: inference.ClassDirect, Deadline: s.w.now.Add(300 * ms)})
+		}
+	}
+	refused := 0
+	for id := range s.w.refused {
+		if server[id] {
+			refused++
+		}
+	}
+	if refused > len(server)/10 {
+		t.Errorf("%d of %d of the image server's were refused, want at most a tenth", refused, len(server))
 	}
 }
 
