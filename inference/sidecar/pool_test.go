@@ -279,15 +279,7 @@ func TestPool_KeepsWhatMayKillForTheTwoThatKnowIt(t *testing.T) {
 				}))
 				cfg.Addresses = append(cfg.Addresses, address)
 			}
-			p, err := sidecar.DialPool(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := p.Close(context.WithoutCancel(t.Context())); err != nil {
-					t.Error(err)
-				}
-			})
+			p := dialed(t, cfg)
 			ask := func() error {
 				_, err := p.Foreground(t.Context(), inference.ForegroundRequest{Subject: subject("x")})
 				return err
@@ -302,7 +294,7 @@ func TestPool_KeepsWhatMayKillForTheTwoThatKnowIt(t *testing.T) {
 			}
 			kills.Store(false)
 			back.Store(true)
-			for err = ask(); err != nil; err = ask() { // until one is back
+			for err := ask(); err != nil; err = ask() { // until one is back
 				if !fault.Is(err, fault.Unavailable) {
 					t.Fatal(err)
 				}
@@ -332,6 +324,27 @@ func TestPool_RemembersWhatKilledThoughAnotherModelAnswers(t *testing.T) {
 		}))
 		cfg.Addresses = append(cfg.Addresses, address)
 	}
+	p := dialed(t, cfg)
+	faces := func() {
+		if _, err := p.Faces(t.Context(), inference.FacesRequest{Subject: subject("x")}); !fault.Is(err, fault.Unavailable) {
+			t.Fatalf("error is %v", err)
+		}
+	}
+	faces()
+	for err := error(fault.New(fault.Unavailable, "", "")); err != nil; { // until one is back
+		if _, err = p.Foreground(t.Context(), inference.ForegroundRequest{Subject: subject("x")}); err != nil && !fault.Is(err, fault.Unavailable) {
+			t.Fatal(err)
+		}
+	}
+	faces()
+	if n := bits.OnesCount32(uint32(died.Load())); n != 2 {
+		t.Errorf("%d sidecars died, want 2", n)
+	}
+}
+
+// dialed is a pool that is closed when the test ends.
+func dialed(t *testing.T, cfg sidecar.PoolConfig) *sidecar.Pool {
+	t.Helper()
 	p, err := sidecar.DialPool(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -341,21 +354,7 @@ func TestPool_RemembersWhatKilledThoughAnotherModelAnswers(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	faces := func() {
-		if _, err := p.Faces(t.Context(), inference.FacesRequest{Subject: subject("x")}); !fault.Is(err, fault.Unavailable) {
-			t.Fatalf("error is %v", err)
-		}
-	}
-	faces()
-	for err = fault.New(fault.Unavailable, "", ""); err != nil; { // until one is back
-		if _, err = p.Foreground(t.Context(), inference.ForegroundRequest{Subject: subject("x")}); err != nil && !fault.Is(err, fault.Unavailable) {
-			t.Fatal(err)
-		}
-	}
-	faces()
-	if n := bits.OnesCount32(uint32(died.Load())); n != 2 {
-		t.Errorf("%d sidecars died, want 2", n)
-	}
+	return p
 }
 
 // stand serves at a socket of the given path until stop is called.
