@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"slices"
 
 	"focal/core/fault"
@@ -56,13 +57,14 @@ func (p plan) frames(info vips.Info, o transform.Options, maxPixels int64) (n in
 }
 
 // animate draws all frames in the same way.
-func (p *picture) animate(file []byte, info vips.Info) (*vips.Image, error) {
+func (p *picture) animate(ctx context.Context, file []byte, info vips.Info) (*vips.Image, error) {
 	a, err := vips.LoadAnimation(file, info)
 	if err != nil {
 		return nil, err
 	}
 	defer a.Close()
 	for _, f := range a.Frames {
+		f.Until(ctx)
 		p.image = f
 		if err := p.draw(); err != nil {
 			return nil, err
@@ -72,11 +74,12 @@ func (p *picture) animate(file []byte, info vips.Info) (*vips.Image, error) {
 }
 
 // still draws one picture.
-func (p *picture) still(file []byte, info vips.Info) (*vips.Image, error) {
+func (p *picture) still(ctx context.Context, file []byte, info vips.Info) (*vips.Image, error) {
 	image, err := vips.Load(file, info, p.plan.load)
 	if err != nil {
 		return nil, err
 	}
+	image.Until(ctx)
 	p.image = image
 	if err := p.draw(); err != nil {
 		image.Close()

@@ -259,20 +259,20 @@ func (w *work) run(ctx context.Context, stages []stage, last bool) (done bool, e
 	}
 	defer release()
 	for _, st := range stages {
-		if err := ctx.Err(); err != nil { // C is not interrupted, but need not begin
+		if err := ctx.Err(); err != nil {
 			return false, fault.New(fault.KindOf(err), "pipeline.Compose", "between two steps: %w", err)
 		}
 		if st.Draw != nil {
-			err = w.paint(st)
+			err = w.paint(ctx, st)
 		} else {
-			err = w.change(st)
+			err = w.change(ctx, st)
 		}
 		if err != nil {
 			return false, err
 		}
 	}
 	if last {
-		return true, w.finish()
+		return true, w.finish(ctx)
 	}
 	return false, w.settle()
 }

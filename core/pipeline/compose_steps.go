@@ -10,7 +10,7 @@ import (
 )
 
 // change runs one step's options over a picture, and brings it to rest.
-func (w *work) change(st stage) error {
+func (w *work) change(ctx context.Context, st stage) error {
 	l := &w.layers[st.Image]
 	pic, err := newPicture(l.source.Bytes, l.info, st.Options, st.plan, st.found)
 	if err != nil {
@@ -20,6 +20,7 @@ func (w *work) change(st stage) error {
 		if l.image, err = vips.Load(l.source.Bytes, l.info, st.plan.load); err != nil {
 			return err
 		}
+		l.image.Until(ctx)
 	}
 	pic.image, pic.format = l.image, vips.PNG // which holds whatever a step may give
 	if err := pic.run(steps); err != nil {
@@ -29,13 +30,14 @@ func (w *work) change(st stage) error {
 }
 
 // open brings a picture to rest.
-func (l *layer) open() (err error) {
+func (l *layer) open(ctx context.Context) (err error) {
 	if l.image != nil {
 		return nil
 	}
 	if l.image, err = vips.Load(l.source.Bytes, l.info, vips.LoadOptions{Shrink: 1, Random: true}); err != nil {
 		return err
 	}
+	l.image.Until(ctx)
 	return l.image.Rest()
 }
 
@@ -46,10 +48,10 @@ var operators = map[transform.Composite]vips.Operator{
 }
 
 // paint draws a picture on another.
-func (w *work) paint(st stage) error {
+func (w *work) paint(ctx context.Context, st stage) error {
 	under, over := &w.layers[st.Image], &w.layers[st.Draw.Overlay]
 	for _, l := range []*layer{under, over} {
-		if err := l.open(); err != nil {
+		if err := l.open(ctx); err != nil {
 			return err
 		}
 	}
@@ -85,9 +87,9 @@ func (w *work) settle() error {
 }
 
 // finish writes the first picture.
-func (w *work) finish() error {
+func (w *work) finish(ctx context.Context) error {
 	l, out := &w.layers[0], w.composition.Output
-	if err := l.open(); err != nil {
+	if err := l.open(ctx); err != nil {
 		return err
 	}
 	pic := &picture{image: l.image, options: out.Options}

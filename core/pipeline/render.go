@@ -48,7 +48,7 @@ func (p *Pipeline) render(ctx context.Context, r Request, info vips.Info, found 
 	if r.Options.Debug {
 		return overlay(r, info, pl, found)
 	}
-	return draw(r, info, pl, found)
+	return draw(ctx, r, info, pl, found)
 }
 
 // newPicture gathers what the steps work by. It makes a look where faces are to
@@ -69,7 +69,7 @@ func newPicture(file []byte, info vips.Info, o transform.Options, pl plan, found
 }
 
 // draw loads the picture, runs the steps and encodes it.
-func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
+func draw(ctx context.Context, r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	pic, err := newPicture(r.Source.Bytes, info, r.Options, pl, found)
 	if err != nil {
 		return Result{}, err
@@ -83,7 +83,7 @@ func draw(r Request, info vips.Info, pl plan, found Findings) (Result, error) {
 	} else if pic.format, warning = chooseFormat(r.Options, r.Accept, pl.size, transparent); warning != "" {
 		res.Warnings = append(res.Warnings, warning)
 	}
-	image, err := paint(r.Source.Bytes, info)
+	image, err := paint(ctx, r.Source.Bytes, info)
 	if err != nil {
 		return Result{}, err
 	}

@@ -62,7 +62,7 @@ func (i *Image) Sharpen(amount float64) error {
 	if err != nil {
 		return wrap(fault.Internal, op, err)
 	}
-	soft := &Image{ref: c}
+	soft := i.with(c)
 	defer soft.Close()
 	if err := soft.Blur(sharpenSigma); err != nil {
 		return err

@@ -55,7 +55,7 @@ func (i *Image) frame(n int, info Info) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Image{ref: c}
+	f := i.with(c)
 	err = c.ExtractArea(0, n*info.Stored.Height, info.Stored.Width, info.Stored.Height)
 	if err == nil && info.Orientation > 1 {
 		err = c.AutoRotate()
@@ -87,7 +87,7 @@ func (a *Animation) Join() (*Image, error) {
 	if err != nil {
 		return nil, wrap(fault.Internal, op, err)
 	}
-	joined := &Image{ref: c}
+	joined := a.Frames[0].with(c)
 	for _, do := range []func() error{
 		func() error { return c.ArrayJoin(refs[1:], 1) },
 		func() error { return c.SetPages(len(refs)) },

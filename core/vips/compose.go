@@ -58,7 +58,7 @@ func (i *Image) Draw(o Overlay) error {
 	if err != nil {
 		return wrap(fault.Internal, op, err)
 	}
-	part := &Image{ref: c}
+	part := i.with(c)
 	defer part.Close()
 	if err := part.Crop(at); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (o Overlay) tiled(on pixel.Size) (*Image, pixel.Rect, error) {
 	if err != nil {
 		return nil, at, wrap(fault.Internal, op, err)
 	}
-	layer := &Image{ref: c}
+	layer := o.Image.with(c)
 	for _, do := range []func() error{
 		c.AddAlpha,
 		func() error { return layer.fade(o.Opacity) },

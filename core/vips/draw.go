@@ -119,20 +119,20 @@ func (i *Image) reduced(size pixel.Size) (*Image, error) {
 	if err != nil {
 		return nil, wrap(fault.Internal, op, err)
 	}
-	small := &Image{ref: c}
+	small := i.with(c)
 	defer small.Close()
 	if err := small.Resize(size); err != nil {
 		return nil, err
 	}
-	b, err := small.ref.ToBytes()
+	b, err := small.bytes(op)
 	if err != nil {
-		return nil, wrap(fault.Corrupt, op, lastError(err))
+		return nil, err
 	}
 	m, err := govips.NewImageFromMemory(b, size.Width, size.Height, small.ref.Bands(), govips.BandFormatUchar, small.ref.Interpretation())
 	if err != nil {
 		return nil, wrap(fault.Internal, op, err)
 	}
-	return &Image{ref: m}, nil
+	return i.with(m), nil
 }
 
 // cover replaces all pixels by those of another picture of that size; the metadata

@@ -52,19 +52,31 @@ const (
 )
 
 // Encode runs the picture through and writes it. Colours are sRGB, without a
-// profile. Damage in the source's pixels shows here, as fault.Corrupt.
-func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
+// profile. Damage in the source's pixels shows here, as fault.Corrupt. See
+// Until.
+func (i *Image) Encode(o EncodeOptions) (out []byte, err error) {
 	const op = "vips.Encode"
+	if !Writes(o.Format) {
+		return nil, fault.New(fault.Internal, op, "no encoder for %s", o.Format)
+	}
 	if o.Format != JPEG {
 		o.Metadata = MetadataNone
 	}
 	if err := i.reduceMetadata(o.Metadata); err != nil {
 		return nil, wrap(fault.Internal, op, err)
 	}
-	var (
-		out []byte
-		err error
-	)
+	err = i.evaluate(op, func() error {
+		out, err = i.encode(o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// encode is Encode, with libvips' own errors.
+func (i *Image) encode(o EncodeOptions) (out []byte, err error) {
 	switch o.Format {
 	case JPEG:
 		out, err = i.encodeJPEG(o)
@@ -89,13 +101,8 @@ func (i *Image) Encode(o EncodeOptions) ([]byte, error) {
 		out, _, err = i.ref.ExportJxl(&govips.JxlExportParams{
 			Distance: jxlDistance(o.Quality), Lossless: o.Quality >= 100, Effort: choose(o.Fast, jxlFast, jxlEffort),
 		})
-	default:
-		return nil, fault.New(fault.Internal, op, "no encoder for %s", o.Format)
 	}
-	if err != nil {
-		return nil, wrap(fault.Corrupt, op, err)
-	}
-	return out, nil
+	return out, err
 }
 
 func (i *Image) encodeJPEG(o EncodeOptions) ([]byte, error) {
@@ -135,8 +142,8 @@ func (i *Image) Buffer() (pixel.Buffer, error) {
 	s := i.Size()
 	b := pixel.Buffer{Width: s.Width, Height: s.Height, Channels: i.ref.Bands()}
 	var err error
-	if b.Pix, err = i.ref.ToBytes(); err != nil {
-		return pixel.Buffer{}, wrap(fault.Corrupt, op, lastError(err))
+	if b.Pix, err = i.bytes(op); err != nil {
+		return pixel.Buffer{}, err
 	}
 	if err := b.Validate(); err != nil {
 		return pixel.Buffer{}, fault.New(fault.Internal, op, "%w", err)

@@ -1,6 +1,8 @@
 package vips
 
 import (
+	"context"
+
 	"focal/core/fault"
 	"focal/core/pixel"
 
@@ -11,7 +13,8 @@ import (
 // Operations are lazy: pixels flow when it is encoded or read. It belongs to
 // one goroutine, which closes it.
 type Image struct {
-	ref *govips.ImageRef
+	ref   *govips.ImageRef
+	until context.Context // nil: for ever
 }
 
 // Close frees the picture.

@@ -83,7 +83,7 @@ func (i *Image) over(mask pixel.Mask) (*Image, error) {
 	if err != nil {
 		return nil, wrap(fault.Internal, op, err)
 	}
-	m := &Image{ref: ref}
+	m := i.with(ref)
 	if err := m.Resize(i.Size()); err != nil {
 		m.Close()
 		return nil, err

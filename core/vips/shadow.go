@@ -18,7 +18,7 @@ func (i *Image) Shadow(x, y int, sigma float64, c Colour) error {
 	if err != nil {
 		return wrap(fault.Internal, op, err)
 	}
-	alpha := &Image{ref: ref}
+	alpha := i.with(ref)
 	defer alpha.Close()
 	if err := ref.Embed(x, y, s.Width, s.Height, govips.ExtendCopy); err != nil {
 		return wrap(fault.Internal, op, err)

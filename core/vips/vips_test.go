@@ -2,12 +2,14 @@ package vips
 
 import (
 	"bytes"
+	"context"
 	"log"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"focal/core/fault"
 	"focal/core/pixel"
@@ -472,4 +474,38 @@ func FuzzSniff(f *testing.F) {
 			t.Fatalf("format %d", got)
 		}
 	})
+}
+
+// Without that a URL whose picture takes minutes keeps its slot as long, whatever
+// --timeout says.
+func TestEncode_StopsWhereItsTimeIsUp(t *testing.T) {
+	file := sample(t, "photos/couple-beach.jpg")
+	for _, f := range []Format{JPEG, PNG} {
+		i, err := Load(file, probe(t, file), LoadOptions{Shrink: 1, Random: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		i.Until(ctx)
+		if err := i.Resize(pixel.Size{Width: 20000, Height: 20000}); err != nil { // seconds
+			t.Fatal(err)
+		}
+		if blurred := i.Blur(200); !fault.Is(blurred, fault.Timeout) {
+			t.Errorf("%v, want a timeout of what is worked through before", blurred)
+		}
+		_, err = i.Encode(EncodeOptions{Format: f, Quality: 90})
+		cancel()
+		i.Close()
+		if !fault.Is(err, fault.Timeout) {
+			t.Errorf("%s: %v, want a timeout", f, err)
+		}
+		i, err = Load(file, probe(t, file), LoadOptions{Shrink: 1, Random: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := i.Encode(EncodeOptions{Format: f, Quality: 90}); err != nil {
+			t.Errorf("%s: %v afterwards", f, err)
+		}
+		i.Close()
+	}
 }
