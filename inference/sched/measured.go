@@ -58,7 +58,7 @@ func (s *Scheduler) OnMeasured(now time.Time, id ModelID, l Measured) {
 			}
 			p = m.profile(r.Canvas)
 		}
-		at, known := slices.BinarySearchFunc(p.sizes, r.Batch, func(z size, n int) int { return z.n - n })
+		at, known := p.at(r.Batch)
 		if known || len(p.sizes) >= maxSizes || r.Batch < 1 || r.Time <= 0 {
 			continue
 		}
@@ -155,7 +155,7 @@ func (s *Scheduler) worthProbing(now time.Time, m *model, c Canvas) int {
 		return 0
 	}
 	for n := 1; n <= p.limit(max(m.MaxBatch, m.Probe)); n *= 2 {
-		at, known := slices.BinarySearchFunc(p.sizes, n, func(z size, n int) int { return z.n - n })
+		at, known := p.at(n)
 		enough := probeRuns
 		if m.Buckets {
 			enough-- // the one that tuned it

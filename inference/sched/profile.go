@@ -49,7 +49,7 @@ type observed struct {
 // observe learns from a run. What is learnt alone becomes the profile; what ran
 // beside others only says how much slower things are at the moment.
 func (p *profile) observe(now time.Time, o observed) {
-	at, known := slices.BinarySearchFunc(p.sizes, o.n, func(s size, n int) int { return s.n - n })
+	at, known := p.at(o.n)
 	expected, guessed := p.alone(o.n)
 	guess := p.guess(o)
 	switch {
@@ -120,7 +120,7 @@ func (p *profile) doubt(now time.Time) {
 // two. Where only one size is known, more is taken to cost in proportion, and
 // less as much: both err on the late side. False if nothing is known.
 func (p *profile) alone(n int) (time.Duration, bool) {
-	at, known := slices.BinarySearchFunc(p.sizes, n, func(s size, n int) int { return s.n - n })
+	at, known := p.at(n)
 	last := len(p.sizes) - 1
 	switch {
 	case known || at == 0 && last >= 0:
@@ -147,10 +147,11 @@ func (p *profile) runTime(n int) (time.Duration, bool) {
 // same time.
 func (p *profile) pays(n int) int {
 	n = p.size(n)
+	_, known := p.at(n)
 	switch {
 	case len(p.sizes) == 0 || p.sizes[0].n > 1:
 		return min(n, 1)
-	case len(p.sizes) == 1 || p.buckets && !p.knows(n):
+	case len(p.sizes) == 1 || p.buckets && !known:
 		return n
 	}
 	perItem := func(n int) float64 {
@@ -165,9 +166,9 @@ func (p *profile) pays(n int) int {
 	return n
 }
 
-// knows reports whether the time of a batch of n is known.
-func (p *profile) knows(n int) bool {
-	return slices.ContainsFunc(p.sizes, func(s size) bool { return s.n == n })
+// at is where the size n stands, or would stand, and whether it is known.
+func (p *profile) at(n int) (int, bool) {
+	return slices.BinarySearchFunc(p.sizes, n, func(s size, n int) int { return s.n - n })
 }
 
 // size is the largest batch of at most n that may run.
