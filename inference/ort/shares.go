@@ -57,6 +57,9 @@ func (h *shares) begin(u use, room inference.Room) (shrink, leave []use) {
 	mine.running += room.Run
 	mine.keeps = max(mine.keeps, mine.running)
 	lacks := h.sum() - room.All
+	if lacks <= 0 {
+		return nil, nil
+	}
 	for _, o := range h.idle(false) { // 1
 		if lacks <= 0 {
 			return shrink, nil
