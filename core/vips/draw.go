@@ -97,7 +97,7 @@ func (i *Image) Blur(sigma float64) error {
 	if by < 2 {
 		return i.blur(sigma)
 	}
-	soft, err := i.reduced(pixel.Size{Width: s.Width / by, Height: s.Height / by})
+	soft, err := i.miniature(pixel.Size{Width: s.Width / by, Height: s.Height / by})
 	if err != nil {
 		return err
 	}
@@ -111,10 +111,10 @@ func (i *Image) Blur(sigma float64) error {
 	return i.cover(soft)
 }
 
-// reduced returns a smaller copy without metadata. It lies in memory, or every tile
+// miniature returns a smaller copy without metadata. It lies in memory, or every tile
 // of what is made of it would reduce its surroundings again.
-func (i *Image) reduced(size pixel.Size) (*Image, error) {
-	const op = "vips.reduced"
+func (i *Image) miniature(size pixel.Size) (*Image, error) {
+	const op = "vips.miniature"
 	c, err := i.ref.Copy()
 	if err != nil {
 		return nil, wrap(fault.Internal, op, err)
