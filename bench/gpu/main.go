@@ -10,7 +10,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -162,11 +161,18 @@ func text(err error) string {
 	return first
 }
 
+// behind is what runs behind a host, and what results are said to be of.
+type behind interface {
+	inference.Engine
+	inference.Named
+}
+
 // bench is what the stages share.
 type bench struct {
 	config
 	engine     *ort.Engine
-	replayed   *replay // instead of engine, behind hosts; may be nil
+	behind     behind  // hosts: engine, or replayed
+	replayed   *replay // may be nil
 	repository *models.Repository
 	all        []models.Model
 	file       *os.File
@@ -196,20 +202,19 @@ func open(c config) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{config: c, engine: e, repository: r, all: all, file: f}
+	b := &bench{config: c, engine: e, behind: e, repository: r, all: all, file: f}
 	if c.replay != "" {
-		b.replayed, err = newReplay(e, c.replay)
+		if b.replayed, err = newReplay(e, c.replay); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		b.behind = b.replayed
 	}
-	return b, err
+	return b, nil
 }
 
 // write appends a result, and shows it.
 func (b *bench) write(l line) {
-	var named inference.Named = b.engine
-	if b.replayed != nil {
-		named = b.replayed
-	}
-	l.Time, l.Device, l.Runtime = time.Now().UTC().Format(time.RFC3339), named.Device(), named.Runtime()
+	l.Time, l.Device, l.Runtime = time.Now().UTC().Format(time.RFC3339), b.behind.Device(), b.behind.Runtime()
 	out, err := json.Marshal(l)
 	if err == nil {
 		_, err = b.file.Write(append(out, '\n'))
@@ -224,15 +229,16 @@ func (b *bench) write(l line) {
 // and never less than the largest stand-in needs.
 func (b *bench) serve(budget int64) (*host.Host, error) {
 	c := device.HostConfig(b.engine)
-	if b.engine.Provider() == "cpu" {
+	if b.behind.Provider() == "cpu" {
 		c.Slots = 1
 	}
-	if c.Budget = budget; budget == 0 {
+	switch {
+	case budget > 0:
+		c.Budget = budget
+	case b.replayed != nil:
+		c.Budget = 60 << 30 // an H100's
+	default:
 		c.Budget = max(b.engine.CardBudget(), 8<<30)
 	}
-	if b.replayed != nil {
-		c.Slots, c.Budget = 0, cmp.Or(budget, 60<<30) // what a host takes on a card, and an H100's
-		return host.New(c, b.replayed, b.repository)
-	}
-	return host.New(c, b.engine, b.repository)
+	return host.New(c, b.behind, b.repository)
 }

@@ -132,7 +132,7 @@ func (s *replayed) known(ctx context.Context, in []models.Tensor) (outputs []mod
 	if outputs, ok := s.outputs[shape]; ok {
 		return outputs, false, nil
 	}
-	if outputs, err = s.Session.Run(ctx, items(in, 1)); err != nil {
+	if outputs, err = s.Session.Run(ctx, first(in)); err != nil {
 		return nil, false, err
 	}
 	for i, o := range outputs {
@@ -143,14 +143,14 @@ func (s *replayed) known(ctx context.Context, in []models.Tensor) (outputs []mod
 	return outputs, true, nil
 }
 
-// items are the first n of a batch.
-func items(in []models.Tensor, n int) []models.Tensor {
-	var first []models.Tensor
+// first is the first item of a batch.
+func first(in []models.Tensor) []models.Tensor {
+	var one []models.Tensor
 	for _, t := range in {
-		shape := append([]int64{int64(n)}, t.Shape[1:]...)
-		first = append(first, models.Tensor{Shape: shape, Data: t.Data[:models.Elements(shape)]})
+		shape := append([]int64{1}, t.Shape[1:]...)
+		one = append(one, models.Tensor{Shape: shape, Data: t.Data[:models.Elements(shape)]})
 	}
-	return first
+	return one
 }
 
 // bare is how long the bare loop had taken for a batch.
